@@ -1,0 +1,1 @@
+"""The runtime every service stands on: configuration, errors, clock, transport, telemetry."""

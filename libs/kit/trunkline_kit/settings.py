@@ -1,0 +1,340 @@
+"""`trunkline.yaml` as frozen Structs: the names here are a contract; extend them, never rename them.
+
+Units are in the names: durations `_s`, sizes `_bytes`, money `_usd`. Every service takes its part of one `Settings` value.
+"""
+
+from enum import Enum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Reference = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
+"""`env:NAME` or `file:/path`: where a secret is, never the secret."""
+KeySecret = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|sha256:[0-9a-f]{64})$")]
+"""A reference, or `sha256:` and the hash of the key in hexadecimal."""
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Address = Annotated[str, Meta(pattern=r"^.*:[0-9]{1,5}$")]
+"""`host:port`; port 0 means any free one."""
+Target = Annotated[str, Meta(pattern=r"^(dns:///|ipv4:|unix:|local:).+")]
+"""Where a service is: `dns:///host:port`, `unix:/path` or `local:name` (the same process)."""
+
+
+class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where this process listens."""
+
+    http: Address = "127.0.0.1:8080"
+    grpc: Address = "127.0.0.1:9080"
+    metrics: Address = "127.0.0.1:9464"
+
+
+class Stores(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shared state. Left out, `trunkline up` runs an embedded Valkey and Postgres in its home folder."""
+
+    redis: str | None = None
+    """`redis://…` or a reference; a URL with a password must be a reference."""
+    database: str | None = None
+    """`postgresql://…` or a reference; a URL with a password must be a reference."""
+
+
+class Services(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the other services are. Left out: in this process (`local:`)."""
+
+    router: Target = "local:router"
+    cache: Target = "local:cache"
+    guardrails: Target = "local:guardrails"
+    sre: Target = "local:sre"
+
+
+class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of one process."""
+
+    body_limit_bytes: Count = 10 * 1024 * 1024
+    """A larger request body is refused with 413 before it is read."""
+    concurrent_requests: Count = 1024
+    """Requests in flight; one more gets 503 with Retry-After."""
+    drain_grace_s: Seconds = 30.0
+    """After a stop signal, how long requests in flight may finish before they are cancelled."""
+    config_poll_s: Seconds = 1.0
+    """How often the configuration file is looked at for changes."""
+
+
+class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Traces and logs. Message content is never captured."""
+
+    trace_sample_ratio: Share = 1.0
+    """Share of requests that get a trace when the caller sent no traceparent."""
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    kept_traces: Count = 2000
+    """Traces the sre service keeps in memory; the oldest go first."""
+
+
+class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One worker process: one model and its memory. The key in `workers:` is a name for `--worker NAME`."""
+
+    model: str = "smollm2-135m-instruct"
+    """A name from `trunkline models list`, or `path:/folder` with model.onnx, tokenizer.json and genai_config.json."""
+    variant: Annotated[str, Meta(pattern="^(q8|f32|f16)$")] = "q8"
+    device: Annotated[str, Meta(pattern="^(cpu|cuda)$")] = "cpu"
+    """`cuda` refuses to start where the CUDA provider does not load."""
+    slots: Annotated[int, Meta(ge=1, le=256)] = 8
+    """Requests decoded together."""
+    slot_tokens: Annotated[int, Meta(ge=64, le=131072)] = 2048
+    """Prompt and answer of one request, at most; KV memory is reserved for slots × slot_tokens."""
+    queue_requests: Annotated[int, Meta(ge=0)] = 256
+    """Requests that may wait for a slot; one more is refused."""
+    prefill_chunk_tokens: Annotated[int, Meta(ge=16)] = 256
+    """A longer prompt is read in chunks of this size, decode steps in between."""
+    threads: Annotated[int, Meta(ge=0)] = 0
+    """ONNX Runtime threads inside one operator; 0 means the cores this process may use."""
+    spinning: bool = False
+    """Threads wait by spinning: faster on an idle machine, ruinous on a shared one."""
+
+
+class WorkerProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="worker"):
+    """Our own workers, over gRPC. `{model}` in the target stands for the deployment's model: one model per worker."""
+
+    target: Target = "local:worker-{model}"
+
+
+class OpenAIProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="openai"):
+    """OpenAI, or any server that speaks its dialect."""
+
+    base_url: Annotated[str, Meta(pattern=r"^https?://.+")] = "https://api.openai.com/v1"
+    api_key: Reference | None = None
+    bills_after_disconnect: bool = True
+    """Whether the provider charges for what it generates after we hang up (a self-hosted server does not)."""
+    connections: Count = 256
+    """Connections to this provider at once, per gateway process."""
+    response_limit_bytes: Count = 64 * 1024 * 1024
+    """A larger whole answer is refused as unusable."""
+
+
+class AnthropicProvider(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="anthropic"
+):
+    """Anthropic's Messages API."""
+
+    base_url: Annotated[str, Meta(pattern=r"^https?://.+")] = "https://api.anthropic.com"
+    api_key: Reference | None = None
+    bills_after_disconnect: bool = True
+
+
+Provider = WorkerProvider | OpenAIProvider | AnthropicProvider
+
+
+class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One place that can answer for a model."""
+
+    provider: str
+    model: str
+    """The model's name at the provider."""
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+
+
+class Balance(Enum):
+    """How a deployment is picked."""
+
+    WEIGHTED = "weighted"
+    LEAST_BUSY = "least_busy"
+    LEAST_COST = "least_cost"
+    PREFIX_AFFINITY = "prefix_affinity"
+
+
+class Fallbacks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Other models to try, by what went wrong."""
+
+    on_error: tuple[str, ...] = ()
+    on_context_window: tuple[str, ...] = ()
+    on_content_policy: tuple[str, ...] = ()
+
+
+class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The four clocks of an attempt."""
+
+    connect_s: Seconds = 5.0
+    first_token_s: Seconds = 60.0
+    """From sending the request to its first meaningful event; for whole answers, see total_s."""
+    idle_s: Seconds = 30.0
+    """Between two pieces of a stream."""
+    total_s: Seconds = 300.0
+
+
+class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One budget over retries, fallbacks and hedges together."""
+
+    max_attempts: Annotated[int, Meta(ge=1, le=16)] = 3
+
+
+class Hedge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A second request before the first token, when the first is slower than usual."""
+
+    after_quantile: Share = 0.95
+    max_extra_ratio: Share = 0.05
+
+
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What callers put in `model`."""
+
+    deployments: Annotated[tuple[Deployment, ...], Meta(min_length=1)]
+    aliases: tuple[str, ...] = ()
+    """Other names that are understood but not listed."""
+    balance: Balance = Balance.WEIGHTED
+    fallbacks: Fallbacks = Fallbacks()
+    timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    hedge: Hedge | None = None
+
+
+class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All given conditions must hold."""
+
+    intent: tuple[str, ...] | None = None
+    complexity_below: Share | None = None
+    complexity_above: Share | None = None
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first rule that holds decides."""
+
+    when: When
+    to: Annotated[tuple[str, ...], Meta(min_length=1)]
+
+
+class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A virtual model, decided by the router."""
+
+    classifier: str | None = None
+    rules: tuple[Rule, ...] = ()
+    otherwise: Annotated[tuple[str, ...], Meta(min_length=1)]
+
+
+class Period(Enum):
+    """When a budget starts anew."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    TOTAL = "total"
+
+
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Money that may be spent in a period."""
+
+    amount_usd: Annotated[float, Meta(ge=0)]
+    period: Period
+
+
+class Team(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who pays."""
+
+    org: str = "default"
+    budgets: tuple[Budget, ...] = ()
+
+
+class Limit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of requests, tokens (both with per_s) or concurrent."""
+
+    requests: Count | None = None
+    tokens: Count | None = None
+    concurrent: Count | None = None
+    per_s: Seconds | None = None
+
+
+class WhenStoreIsDown(Enum):
+    """What a limit does when Valkey does not answer."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    LOCAL_SHARE = "local_share"
+
+
+class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A virtual key."""
+
+    id: Annotated[str, Meta(min_length=1)]
+    secret: KeySecret
+    team: str = "default"
+    models: tuple[str, ...] = ("*",)
+    """Globs over model names."""
+    limits: tuple[Limit, ...] = ()
+    when_store_is_down: WhenStoreIsDown = WhenStoreIsDown.LOCAL_SHARE
+    policy: str | None = None
+    """Without a policy a key is neither cached nor guarded."""
+
+
+class OnFail(Enum):
+    """What a check that objects leads to."""
+
+    BLOCK = "block"
+    REDACT = "redact"
+    FLAG = "flag"
+    RETRY = "retry"
+
+
+class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One check of a policy."""
+
+    check: str
+    on_fail: OnFail
+
+
+class GuardrailPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Checks before and after the model."""
+
+    input: tuple[Check, ...] = ()
+    output: tuple[Check, ...] = ()
+
+
+class CacheScope(Enum):
+    """Who shares cached answers. Never wider than a team."""
+
+    TEAM = "team"
+    KEY = "key"
+
+
+class ExactCache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Same request, same answer."""
+
+    ttl_s: Seconds
+    scope: CacheScope = CacheScope.TEAM
+
+
+class SemanticCache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Same meaning, same answer, within an error rate that is measured."""
+
+    max_error_rate: Share
+    ttl_s: Seconds = 3600.0
+    scope: CacheScope = CacheScope.TEAM
+
+
+class CachePolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be answered from the cache."""
+
+    exact: ExactCache | None = None
+    semantic: SemanticCache | None = None
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Guardrails and caching under one name."""
+
+    guardrails: GuardrailPolicy = GuardrailPolicy()
+    cache: CachePolicy = CachePolicy()
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    listen: Listen = Listen()
+    stores: Stores = Stores()
+    services: Services = Services()
+    server: Server = Server()
+    telemetry: Telemetry = Telemetry()
+    workers: dict[str, Worker] = {}
+    providers: dict[str, Provider] = {}
+    models: dict[str, Model] = {}
+    routes: dict[str, Route] = {}
+    teams: dict[str, Team] = {}
+    keys: tuple[Key, ...] = ()
+    policies: dict[str, Policy] = {}

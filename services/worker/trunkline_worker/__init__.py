@@ -1,0 +1,1 @@
+"""The worker: runs one model on ONNX Runtime and serves it over gRPC."""

@@ -1,0 +1,1 @@
+"""From published weights to ONNX graphs, with numpy and onnx alone."""

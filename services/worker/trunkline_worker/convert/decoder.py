@@ -1,0 +1,163 @@
+"""A llama-like decoder as an ONNX graph of fused operators.
+
+The interface is the one of onnxruntime-genai's graphs: `input_ids`, `attention_mask`, `past_key_values.N.key|value` in,
+`logits`, `present.N.key|value` out. Only the last position's logits are computed, since a server never needs the others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto
+
+from trunkline_worker.convert.gguf_weights import GgufWeights
+from trunkline_worker.convert.graph import MICROSOFT, GraphBuilder
+from trunkline_worker.convert.precision import BLOCK, F32, Precision, quantise
+
+
+def build_decoder(weights: GgufWeights, precision: Precision) -> GraphBuilder:
+    """The whole graph; its largest matrices are shared between the embedding and the head when the model ties them."""
+    return _DecoderGraph(weights, precision).build()
+
+
+class _DecoderGraph:
+    def __init__(self, weights: GgufWeights, precision: Precision) -> None:
+        self._weights = weights
+        self._shape = weights.shape()
+        self._graph = GraphBuilder("decoder", precision)
+
+    def build(self) -> GraphBuilder:
+        graph, shape = self._graph, self._shape
+        graph.input("input_ids", TensorProto.INT64, ["batch", "sequence"])
+        graph.input("attention_mask", TensorProto.INT64, ["batch", "total"])
+        lengths = self._lengths()
+        tables = self._rotary_tables()
+        residual = self._embedding("input_ids")
+        normed = graph.node(
+            "SimplifiedLayerNormalization",
+            [residual, self._vector("blk.0.attn_norm.weight")],
+            "norm.0",
+            axis=-1,
+            epsilon=shape.norm_epsilon,
+            stash_type=1,
+        )
+        for layer in range(shape.layers):
+            attended = self._attention(layer, normed, [*lengths, *tables])
+            normed, residual = self._norm(f"{layer}.ffn", residual, attended, f"blk.{layer}.ffn_norm.weight")
+            fed = self._feed_forward(layer, normed)
+            last = layer + 1 == shape.layers
+            following = "output_norm.weight" if last else f"blk.{layer + 1}.attn_norm.weight"
+            normed, residual = self._norm(f"{layer}.next", residual, fed, following)
+        self._head(normed)
+        return graph
+
+    def _lengths(self) -> tuple[str, str]:
+        """Per row: index of its last valid token; for all rows: the length the mask covers."""
+        graph = self._graph
+        valid = graph.node("ReduceSum", ["attention_mask", graph.integers(1)], "mask.valid", keepdims=0)
+        last = graph.node("Sub", [valid, graph.scalar(1)], "mask.last")
+        covered = graph.node("Gather", [graph.node("Shape", ["attention_mask"], "mask.shape"), graph.scalar(1)], "mask.length")
+        return (
+            graph.node("Cast", [last], "last_index", to=TensorProto.INT32),
+            graph.node("Cast", [covered], "total_length", to=TensorProto.INT32),
+        )
+
+    def _rotary_tables(self) -> tuple[str, str]:
+        """cos and sin for every position of the model's context (Su et al., 2021, arXiv:2104.09864)."""
+        size = self._shape.head_size
+        frequencies = self._shape.rope_base ** -(np.arange(0, size, 2, dtype=np.float64) / size)
+        angles = np.outer(np.arange(self._shape.context_tokens), frequencies)
+        return (
+            self._graph.constant("rotary.cos", np.cos(angles).astype(np.float32)),
+            self._graph.constant("rotary.sin", np.sin(angles).astype(np.float32)),
+        )
+
+    def _embedding(self, ids: str) -> str:
+        weight = self._weights.matrix("token_embd.weight")
+        if self._graph.precision is not Precision.Q8:
+            return self._graph.node("Gather", [self._graph.constant("embedding.weight", weight), ids], "embedded")
+        blocks = quantise(weight)
+        codes = self._graph.constant("embedding.codes", blocks.codes.reshape(weight.shape))
+        scales = self._graph.constant("embedding.scales", blocks.scales)
+        return self._graph.node(
+            "GatherBlockQuantized",
+            [codes, ids, scales],
+            "embedded",
+            MICROSOFT,
+            gather_axis=0,
+            quantize_axis=1,
+            block_size=BLOCK,
+            bits=8,
+        )
+
+    def _attention(self, layer: int, x: str, extra: list[str]) -> str:
+        graph, shape, prefix = self._graph, self._shape, f"blk.{layer}."
+        rows: list[F32] = [
+            self._weights.attention_matrix(f"{prefix}attn_q.weight", shape.heads),
+            self._weights.attention_matrix(f"{prefix}attn_k.weight", shape.kv_heads),
+            self._weights.matrix(f"{prefix}attn_v.weight"),
+        ]
+        packed = graph.linear(x, f"{layer}.qkv", np.concatenate(rows))
+        past = [self._cache(f"past_key_values.{layer}.{part}", "past") for part in ("key", "value")]
+        present = [f"present.{layer}.{part}" for part in ("key", "value")]
+        attended = graph.node(
+            "GroupQueryAttention",
+            [packed, "", "", *past, *extra],
+            [f"{layer}.attended", *present],
+            MICROSOFT,
+            num_heads=shape.heads,
+            kv_num_heads=shape.kv_heads,
+            scale=float(shape.head_size**-0.5),
+            do_rotary=1,
+            rotary_interleaved=0,
+        )
+        return graph.linear(attended, f"{layer}.output", self._weights.matrix(f"{prefix}attn_output.weight"))
+
+    def _cache(self, name: str, length: str) -> str:
+        shape = ["batch", self._shape.kv_heads, length, self._shape.head_size]
+        return self._graph.input(name, self._graph.float_type, shape)
+
+    def _feed_forward(self, layer: int, x: str) -> str:
+        graph, prefix = self._graph, f"blk.{layer}."
+        both = [self._weights.matrix(f"{prefix}{part}.weight") for part in ("ffn_gate", "ffn_up")]
+        wide = graph.linear(x, f"{layer}.gate_up", np.concatenate(both))
+        graph.node("Split", [wide], [f"{layer}.gate", f"{layer}.up"], axis=-1, num_outputs=2)
+        # With alpha 1 QuickGelu is x * sigmoid(x), the SiLU of the model, in one pass over memory.
+        silu = graph.node("QuickGelu", [f"{layer}.gate"], f"{layer}.silu", MICROSOFT, alpha=1.0)
+        product = graph.node("Mul", [silu, f"{layer}.up"], f"{layer}.gated")
+        return graph.linear(product, f"{layer}.down", self._weights.matrix(f"{prefix}ffn_down.weight"))
+
+    def _norm(self, name: str, residual: str, x: str, weight: str) -> tuple[str, str]:
+        """RMS norm of residual + x; returns the normed value and the new residual."""
+        outputs = [f"{name}.normed", "", "", f"{name}.residual"]
+        inputs = [residual, x, self._vector(weight)]
+        epsilon = self._shape.norm_epsilon
+        self._graph.node("SkipSimplifiedLayerNormalization", inputs, outputs, MICROSOFT, epsilon=epsilon)
+        return outputs[0], outputs[3]
+
+    def _head(self, x: str) -> None:
+        graph, shape = self._graph, self._shape
+        last = graph.node("Gather", [x, graph.integers(-1)], "last_hidden", axis=1)
+        if self._weights.has("output.weight"):
+            logits = graph.linear(last, "head", self._weights.matrix("output.weight"))
+        else:
+            logits = self._tied_head(last)
+        graph.node("Identity", [logits], "logits")
+        graph.output("logits", graph.float_type, ["batch", 1, shape.vocabulary])
+        for layer in range(shape.layers):
+            for part in ("key", "value"):
+                cache = ["batch", shape.kv_heads, "total_cache", shape.head_size]
+                graph.output(f"present.{layer}.{part}", graph.float_type, cache)
+
+    def _tied_head(self, last: str) -> str:
+        """The embedding read backwards: the same constant, so it is stored once."""
+        graph, shape = self._graph, self._shape
+        if graph.precision is Precision.Q8:
+            blocked = graph.integers(shape.vocabulary, shape.hidden // BLOCK, BLOCK)
+            codes = graph.node("Reshape", ["embedding.codes", blocked], "head.codes")
+            return graph.quantised_linear(last, "head", (codes, "embedding.scales"), (shape.vocabulary, shape.hidden))
+        flat = graph.node("Reshape", [last, graph.integers(-1, shape.hidden)], "head.flat")
+        logits = graph.node("Gemm", [flat, "embedding.weight"], "head.logits", transB=1)
+        return graph.node("Reshape", [logits, graph.integers(-1, 1, shape.vocabulary)], "head.out")
+
+    def _vector(self, name: str) -> str:
+        return self._graph.constant(name, self._weights.matrix(name))

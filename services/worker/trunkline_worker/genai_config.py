@@ -1,0 +1,101 @@
+"""genai_config.json: how a model folder describes its graph. The layout is onnxruntime-genai's, so its folders load too.
+
+Encoders, for which that project has no layout, use an `encoder` section of ours beside the same outer keys.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from trunkline_kit.errors import ModelError
+
+
+
+class DecoderInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Names of the graph's inputs; `%d` stands for the layer."""
+
+    input_ids: str = "input_ids"
+    attention_mask: str = "attention_mask"
+    position_ids: str | None = None
+    past_key_names: str = "past_key_values.%d.key"
+    past_value_names: str = "past_key_values.%d.value"
+
+
+class DecoderOutputs(msgspec.Struct, frozen=True, kw_only=True):
+    logits: str = "logits"
+    present_key_names: str = "present.%d.key"
+    present_value_names: str = "present.%d.value"
+
+
+class DecoderConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A decoder with one key/value cache per layer that its graph updates in place."""
+
+    head_size: int
+    hidden_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    num_hidden_layers: int
+    filename: str = "model.onnx"
+    inputs: DecoderInputs = DecoderInputs()
+    outputs: DecoderOutputs = DecoderOutputs()
+
+
+class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence encoder: ids and mask in, one vector per row out."""
+
+    hidden_size: int
+    filename: str = "model.onnx"
+    input_ids: str = "input_ids"
+    attention_mask: str = "attention_mask"
+    sentence_embedding: str = "sentence_embedding"
+    normalised: bool = True
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
+    type: str
+    context_length: int
+    """Positions the model was trained for, tokens."""
+    vocab_size: int
+    eos_token_id: int | tuple[int, ...] = ()
+    bos_token_id: int | None = None
+    pad_token_id: int | None = None
+    decoder: DecoderConfig | None = None
+    encoder: EncoderConfig | None = None
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        return frozenset((self.eos_token_id,) if isinstance(self.eos_token_id, int) else self.eos_token_id)
+
+
+class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Present because onnxruntime-genai insists on it; the worker takes its options from each request."""
+
+    max_length: int = 2048
+    do_sample: bool = False
+    past_present_share_buffer: bool = True
+
+
+class GenaiConfig(msgspec.Struct, frozen=True, kw_only=True):
+    model: ModelConfig
+    search: SearchConfig = SearchConfig()
+
+
+def read_genai_config(folder: Path) -> GenaiConfig:
+    """The folder's description. Raises ModelError saying which key is missing or wrong."""
+    path = folder / "genai_config.json"
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=GenaiConfig)
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder} has no genai_config.json; it must describe the graph of model.onnx") from error
+    except (OSError, msgspec.DecodeError) as error:
+        raise ModelError(f"{path} cannot be used: {error}") from error
+    if (config.model.decoder is None) == (config.model.encoder is None):
+        raise ModelError(f"{path} must have exactly one of `model.decoder` and `model.encoder`")
+    return config
+
+
+def write_genai_config(config: GenaiConfig, folder: Path) -> None:
+    text = msgspec.json.format(msgspec.json.encode(config), indent=1)
+    (folder / "genai_config.json").write_bytes(text)
