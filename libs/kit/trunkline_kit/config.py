@@ -164,9 +164,25 @@ def explain(value: Plain, kind: Any, path: tuple[str | int, ...], message: str) 
     return path, _plain_message(message)
 
 
+_PATTERN_HINTS = (
+    ("sha256:", "must be env:NAME, file:/path or sha256:<hex of the key's hash>; never the key itself"),
+    ("file:/", "must be env:NAME or file:/path; never the secret itself"),
+    ("dns:///", "must be dns:///host:port, unix:/path or local:name"),
+    ("[0-9]{1,5}", "must be host:port"),
+    ("https?", "must start with http:// or https://"),
+)
+"""Part of a pattern in `settings` → what it asks for, in words."""
+
+
 def _plain_message(message: str) -> str:
-    """msgspec's own words without its path, which stops at mappings."""
-    return re.sub(r" - at `[^`]*`$", "", message)
+    """msgspec's own words without its path, which stops at mappings, and without regular expressions."""
+    message = re.sub(r" - at `[^`]*`$", "", message)
+    if "matching regex" not in message:
+        return message
+    choices = re.search(r"\^\(([a-z0-9_|]+)\)\$", message)
+    if choices:
+        return f"must be one of {', '.join(choices[1].split('|'))}"
+    return next((hint for part, hint in _PATTERN_HINTS if part in message), message)
 
 
 def _choose(value: Plain, kind: Any) -> Any:

@@ -1,0 +1,158 @@
+"""What a well-formed configuration can still get wrong: names that lead nowhere, rules that can never match."""
+
+import fnmatch
+from collections import Counter
+from collections.abc import Iterator
+from enum import Enum
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from trunkline_kit.errors import ConfigError
+from trunkline_kit.secrets import is_reference
+from trunkline_kit.settings import Limit, Route, Settings, When
+
+
+class Level(Enum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    """Refused at start."""
+    WARNING = "warning"
+    """Served, but hardly what was meant."""
+
+
+class Finding(Struct, frozen=True):
+    """One thing to mend."""
+
+    level: Level
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+def check(settings: Settings) -> list[Finding]:
+    """Everything that can be said about `settings` without opening anything; errors first."""
+    checks = (_models, _routes, _keys, _stores, _reachable)
+    found = [finding for part in checks for finding in part(settings)]
+    return sorted(found, key=lambda finding: finding.level is Level.WARNING)
+
+
+def require_valid(settings: Settings) -> None:
+    """Raise ConfigError with every error `check` finds, one a line."""
+    errors = [str(finding) for finding in check(settings) if finding.level is Level.ERROR]
+    if errors:
+        raise ConfigError("\n".join(errors))
+
+
+def _error(path: str, message: str) -> Finding:
+    return Finding(Level.ERROR, path, message)
+
+
+def _warning(path: str, message: str) -> Finding:
+    return Finding(Level.WARNING, path, message)
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    taken = Counter([*settings.models, *settings.routes])
+    for name, model in settings.models.items():
+        path = f"models.{name}"
+        taken.update(model.aliases)
+        for index, deployment in enumerate(model.deployments):
+            if deployment.provider not in settings.providers:
+                yield _error(f"{path}.deployments[{index}].provider", f"no provider `{deployment.provider}`")
+        fallbacks = model.fallbacks
+        for kind in ("on_error", "on_context_window", "on_content_policy"):
+            for other in getattr(fallbacks, kind):
+                if other not in settings.models:
+                    yield _error(f"{path}.fallbacks.{kind}", f"no model `{other}`")
+                elif other == name:
+                    yield _warning(f"{path}.fallbacks.{kind}", "falls back to itself; that is a retry")
+    for name, count in taken.items():
+        if count > 1:
+            yield _error(f"models.{name}", f"`{name}` is the name or alias of {count} models or routes")
+
+
+def _routes(settings: Settings) -> Iterator[Finding]:
+    for name, route in settings.routes.items():
+        path = f"routes.{name}"
+        targets = [(f"{path}.otherwise", route.otherwise)]
+        targets += [(f"{path}.rules[{index}].to", rule.to) for index, rule in enumerate(route.rules)]
+        for where, models in targets:
+            for model in models:
+                if model not in settings.models:
+                    yield _error(where, f"no model `{model}`")
+        yield from _dead_rules(path, route)
+
+
+def _dead_rules(path: str, route: Route) -> Iterator[Finding]:
+    for index, rule in enumerate(route.rules):
+        where = f"{path}.rules[{index}].when"
+        low, high = rule.when.complexity_above, rule.when.complexity_below
+        if low is not None and high is not None and low >= high:
+            yield _error(where, f"no complexity is above {low} and below {high}; the rule can never match")
+        if rule.when.intent == ():
+            yield _error(where, "an empty list of intents can never match; leave `intent` out for any")
+        for earlier in range(index):
+            if _covers(route.rules[earlier].when, rule.when):
+                yield _error(where, f"can never match: rules[{earlier}] already takes everything it would")
+                break
+
+
+def _covers(earlier: When, later: When) -> bool:
+    """Whether whatever fits `later` fits `earlier` too."""
+    if earlier.intent is not None and (later.intent is None or not set(later.intent) <= set(earlier.intent)):
+        return False
+    if earlier.complexity_below is not None and (
+        later.complexity_below is None or later.complexity_below > earlier.complexity_below
+    ):
+        return False
+    return earlier.complexity_above is None or (
+        later.complexity_above is not None and later.complexity_above >= earlier.complexity_above
+    )
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    names = [*settings.models, *settings.routes, *(a for model in settings.models.values() for a in model.aliases)]
+    for name, count in Counter(key.id for key in settings.keys).items():
+        if count > 1:
+            yield _error("keys", f"id `{name}` is used by {count} keys")
+    for index, key in enumerate(settings.keys):
+        path = f"keys[{index}]"
+        if key.team != "default" and key.team not in settings.teams:
+            yield _error(f"{path}.team", f"no team `{key.team}`")
+        if key.policy is not None and key.policy not in settings.policies:
+            yield _error(f"{path}.policy", f"no policy `{key.policy}`")
+        for pattern in key.models:
+            if not fnmatch.filter(names, pattern):
+                yield _warning(f"{path}.models", f"`{pattern}` fits no model or route")
+        for position, limit in enumerate(key.limits):
+            yield from _limit(f"{path}.limits[{position}]", limit)
+
+
+def _limit(path: str, limit: Limit) -> Iterator[Finding]:
+    given = [name for name in ("requests", "tokens", "concurrent") if getattr(limit, name) is not None]
+    if len(given) != 1:
+        yield _error(path, "needs exactly one of requests, tokens, concurrent")
+    elif given != ["concurrent"] and limit.per_s is None:
+        yield _error(path, f"{given[0]} needs per_s, the window in seconds")
+    elif given == ["concurrent"] and limit.per_s is not None:
+        yield _error(path, "concurrent has no window; leave per_s out")
+
+
+def _stores(settings: Settings) -> Iterator[Finding]:
+    for name in ("redis", "database"):
+        url = getattr(settings.stores, name)
+        if url is not None and not is_reference(url) and urlsplit(url).password:
+            yield _error(f"stores.{name}", "holds a password; put the URL behind env:NAME or file:/path")
+
+
+def _reachable(settings: Settings) -> Iterator[Finding]:
+    used = {deployment.provider for model in settings.models.values() for deployment in model.deployments}
+    for name in settings.providers:
+        if name not in used:
+            yield _warning(f"providers.{name}", "no model uses it")
+    if not settings.models:
+        yield _warning("models", "none: every request will be answered with 404")
