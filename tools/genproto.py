@@ -1,7 +1,7 @@
 """Generate libs/wire from proto/. `--check` generates into a temporary folder and fails on any difference.
 
-Folder = proto package = Python package, so no import needs patching. The generator's version is pinned at the floor of our
-dependency: generated code refuses runtimes older than its generator.
+Folder = proto package = Python package, so no import needs patching. The generator's version is pinned at the floor of
+our dependency: generated code refuses runtimes older than its generator.
 """
 
 import argparse

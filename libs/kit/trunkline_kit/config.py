@@ -1,4 +1,4 @@
-"""Load `trunkline.yaml`: one file or a folder of files, decoded into frozen Structs, with errors that name path and line."""
+"""Load `trunkline.yaml`, one file or a folder, into frozen Structs, with errors that name path and line."""
 
 import difflib
 import hashlib
@@ -109,7 +109,11 @@ def dotted(path: Sequence[str | int]) -> str:
 class UniqueKeys(yaml.SafeLoader):
     """YAML as data only, that refuses a key given twice instead of keeping the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(  # an override: its signature is the library's
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT001, FBT002
+    ) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
@@ -175,7 +179,7 @@ _PATTERN_HINTS = (
 
 
 def _plain_message(message: str) -> str:
-    """msgspec's own words without its path, which stops at mappings, and without regular expressions."""
+    """Msgspec's own words without its path, which stops at mappings, and without regular expressions."""
     message = re.sub(r" - at `[^`]*`$", "", message)
     if "matching regex" not in message:
         return message
@@ -199,7 +203,8 @@ def _choose(value: Plain, kind: Any) -> Any:
 
 
 def _tag(kind: Any) -> str | None:
-    return kind.__struct_config__.tag if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+    tag = kind.__struct_config__.tag if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+    return None if tag is None else str(tag)
 
 
 def _children(value: Plain, kind: Any) -> list[tuple[str | int, Plain, Any]]:

@@ -7,12 +7,15 @@ TrunklineError
 │   ├── MethodNotAllowed      the URL takes another method
 │   ├── BodyTooLarge          over the body limit
 │   ├── ContextTooLong        prompt and answer do not fit the model
+│   ├── ContentBlocked        a guardrail of the key's policy objects to the content
+│   ├── UpstreamRefused       the provider judged the request itself wrong
 │   └── Unsupported           the model or provider cannot do what is asked
 ├── Unauthenticated           no key, or one we do not know
 ├── PermissionDenied          a key that may not do this
 ├── Conflict                  another process or request holds what this one needs
 ├── Overloaded                a queue or concurrency bound is reached; wait and try again
 │   ├── RateLimited           a rate is used up
+│   ├── UpstreamRateLimited   the provider's rate is used up, not the key's
 │   └── BudgetExceeded        money is used up; waiting does not help
 ├── Unavailable               a part we need does not answer
 │   ├── UpstreamUnavailable   the provider refused, broke or cannot be reached
@@ -96,6 +99,18 @@ class ContextTooLong(InvalidRequest):
     reason = "context_length_exceeded"
 
 
+class ContentBlocked(InvalidRequest):
+    """Raised when a guardrail objects; the message names the check, never what it found."""
+
+    reason = "content_blocked"
+
+
+class UpstreamRefused(InvalidRequest):
+    """Raised when the provider judged the request itself wrong; its own words are the message."""
+
+    reason = "upstream_refused"
+
+
 class Unsupported(InvalidRequest):
     """Raised for a feature that the model or provider does not have: never silently dropped."""
 
@@ -139,6 +154,13 @@ class RateLimited(Overloaded):
     """Raised by admission before anything is spent."""
 
     reason = "rate_limit_exceeded"
+    http_status = 429
+
+
+class UpstreamRateLimited(Overloaded):
+    """Raised when every provider that could answer is over its own rate; its reason is not that of the key's rate."""
+
+    reason = "upstream_rate_limited"
     http_status = 429
 
 

@@ -1,6 +1,7 @@
 """`trunkline.yaml` as frozen Structs: the names here are a contract; extend them, never rename them.
 
-Units are in the names: durations `_s`, sizes `_bytes`, money `_usd`. Every service takes its part of one `Settings` value.
+Units are in the names: durations `_s`, sizes `_bytes`, money `_usd`. Every service takes its part of one `Settings`
+value.
 """
 
 from enum import Enum
@@ -81,7 +82,7 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     slots: Annotated[int, Meta(ge=1, le=256)] = 8
     """Requests decoded together."""
     slot_tokens: Annotated[int, Meta(ge=64, le=131072)] = 2048
-    """Prompt and answer of one request, at most; KV memory is reserved for slots × slot_tokens."""
+    """Prompt and answer of one request, at most; KV memory is reserved for slots times slot_tokens."""
     queue_requests: Annotated[int, Meta(ge=0)] = 256
     """Requests that may wait for a slot; one more is refused."""
     prefill_chunk_tokens: Annotated[int, Meta(ge=16)] = 256

@@ -8,7 +8,7 @@ UNIX = "unix:"
 _UNIX_PATH_BYTES_MAX = 107
 """Length of `sun_path` without its final zero; Linux, unix(7)."""
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "*": "127.0.0.1", "": "127.0.0.1"}  # noqa: S104 - dialled, not bound
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "*": "127.0.0.1", "": "127.0.0.1"}
 
 
 class TcpAddress(msgspec.Struct, frozen=True):

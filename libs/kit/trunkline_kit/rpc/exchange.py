@@ -6,8 +6,14 @@ Both sides run on one event loop, so plain fields are enough; a `Signal` wakes w
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 
+import grpc
 from grpc import StatusCode
+
+EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs forget it
+"""What `read` returns after the last message."""
 
 MetadataItems = tuple[tuple[str, str | bytes], ...]
 
@@ -15,6 +21,11 @@ WINDOW_BYTES = 64 * 1024
 """A stream's buffer: a writer waits while more than this is unread. HTTP/2's initial window, RFC 9113 §6.9.2."""
 WINDOW_MESSAGES = 32
 """The same bound for small messages, counted in messages."""
+
+_CLOCK_RESOLUTION_S = 0.001
+
+_WAITERS_KEPT = 8
+"""From this many on, those that were cancelled while waiting are looked for and forgotten."""
 
 
 class Signal:
@@ -25,16 +36,13 @@ class Signal:
     def __init__(self) -> None:
         self._waiters: list[asyncio.Future[None]] = []
 
-    async def wait(self) -> None:
-        """Return at the next `wake`. The caller looks again whether its condition holds."""
+    def waiter(self) -> asyncio.Future[None]:
+        """Done at the next `wake`. Who awaits it looks again whether its condition holds."""
+        if len(self._waiters) >= _WAITERS_KEPT:
+            self._waiters = [waiter for waiter in self._waiters if not waiter.done()]
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-            raise
+        return waiter
 
     def wake(self) -> None:
         """Let every present waiter go on."""
@@ -87,7 +95,6 @@ class Exchange:
     """The state of one call. Ends exactly once, by `finish`; who ends it first decides the status."""
 
     __slots__ = (
-        "_deadline_timer",
         "callbacks",
         "code",
         "deadline_s",
@@ -95,7 +102,9 @@ class Exchange:
         "initial",
         "locally_cancelled",
         "loop",
+        "max_message_bytes",
         "metadata",
+        "on_finish",
         "requests",
         "response",
         "responses",
@@ -105,8 +114,15 @@ class Exchange:
         "trailing",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, metadata: MetadataItems, timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        metadata: MetadataItems,
+        timeout_s: float | None,
+        max_message_bytes: int,
+    ) -> None:
         self.loop = loop
+        self.max_message_bytes = max_message_bytes
         self.metadata = metadata
         self.deadline_s = None if timeout_s is None else loop.time() + timeout_s
         """On the loop's clock."""
@@ -123,7 +139,8 @@ class Exchange:
         self.to_server = Signal()
         self.task: asyncio.Task[None] | None = None
         self.callbacks: list[Callable[[], None]] = []
-        self._deadline_timer = None if timeout_s is None else loop.call_later(max(0.0, timeout_s), self._expire)
+        self.on_finish: Callable[[], None] | None = None
+        """The server's count of calls that are open."""
 
     def finish(self, code: StatusCode, details: str = "", trailing: MetadataItems = ()) -> None:
         """End the call. Later calls of it change nothing."""
@@ -132,10 +149,10 @@ class Exchange:
         self.code, self.details, self.trailing = code, details, trailing
         if self.initial is None:
             self.initial = ()
-        if self._deadline_timer is not None:
-            self._deadline_timer.cancel()
         self.to_client.wake()
         self.to_server.wake()
+        if self.on_finish is not None:
+            self.on_finish()
         for callback in self.callbacks:
             self.loop.call_soon(callback)
         self.callbacks.clear()
@@ -150,6 +167,12 @@ class Exchange:
         if self.task is not None:
             self.task.cancel()
 
+    def check_size(self, message: bytes) -> None:
+        """End the call with RESOURCE_EXHAUSTED, in the gRPC library's own words, if `message` is too long to arrive."""
+        if len(message) > self.max_message_bytes:
+            limit = f"({len(message)} vs. {self.max_message_bytes})"
+            self.cut(StatusCode.RESOURCE_EXHAUSTED, f"Received message larger than max {limit}")
+
     def time_remaining_s(self) -> float | None:
         """Seconds until the deadline, 0.0 past it, None without one."""
         return None if self.deadline_s is None else max(0.0, self.deadline_s - self.loop.time())
@@ -161,5 +184,54 @@ class Exchange:
         else:
             self.callbacks.append(callback)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """End the call for want of time."""
         self.cut(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+
+
+class Deadlines:
+    """Ends the calls of one server when their time is over, with one timer for all: most calls end long before.
+
+    The timer is set for the earliest deadline and looks through the open calls when it goes off: O(open calls), at
+    most once for each deadline that was the earliest when its call began.
+    """
+
+    __slots__ = ("_due_s", "_loop", "_open", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._open: set[Exchange] = set()
+        self._due_s = float("inf")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, exchange: Exchange) -> None:
+        """Watch `exchange` until it ends."""
+        self._open.add(exchange)
+        exchange.on_finish = partial(self._open.discard, exchange)
+        if exchange.deadline_s is not None and exchange.deadline_s < self._due_s:
+            self._set(exchange.deadline_s)
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set(self, due_s: float) -> None:
+        self.close()
+        self._due_s = due_s
+        self._timer = self._loop.call_at(due_s, self._look)
+
+    def _look(self) -> None:
+        # The loop may call a little early, by the resolution of its clock.
+        now_s = self._loop.time() + _CLOCK_RESOLUTION_S
+        self._due_s = float("inf")
+        limited = [(exchange.deadline_s, exchange) for exchange in self._open if exchange.deadline_s is not None]
+        for deadline_s, exchange in limited:
+            if deadline_s <= now_s:
+                exchange.expire()
+        later = [deadline_s for deadline_s, exchange in limited if exchange.code is None]
+        if later:
+            self._set(min(later))

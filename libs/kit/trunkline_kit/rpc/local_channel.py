@@ -8,8 +8,8 @@ from typing import Any, Self
 import grpc
 from grpc import StatusCode
 
-from trunkline_kit.rpc.exchange import Exchange, MetadataItems
-from trunkline_kit.rpc.local_server import LocalServer, too_large
+from trunkline_kit.rpc.exchange import EOF, Exchange, MetadataItems
+from trunkline_kit.rpc.local_server import LocalServer
 
 Encode = Callable[[Any], bytes]
 Decode = Callable[[bytes], Any]
@@ -23,11 +23,10 @@ class LocalCall:
     Dropping the last reference to a running call cancels it, as does cancelling a task that waits for it.
     """
 
-    def __init__(self, exchange: Exchange, encode: Encode, decode: Decode, limit_bytes: int) -> None:
+    def __init__(self, exchange: Exchange, encode: Encode, decode: Decode) -> None:
         self._exchange = exchange
         self._encode = encode
         self._decode = decode
-        self._limit_bytes = limit_bytes
 
     def __del__(self) -> None:
         # A stream that was left by `break` must not leave its handler running.
@@ -35,14 +34,24 @@ class LocalCall:
             self.cancel()
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return self._response().__await__()
+        exchange = self._exchange
+        try:
+            while exchange.code is None:
+                yield from exchange.to_client.waiter()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        self._raise_for_status()
+        return EOF if exchange.response is None else self._decode(exchange.response)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
+        if self._exchange.responses:
+            return self._pop()
         message = await self.read()
-        if message is grpc.aio.EOF:
+        if message is EOF:
             raise StopAsyncIteration
         return message
 
@@ -52,18 +61,15 @@ class LocalCall:
         while not exchange.responses:
             if exchange.code is not None:
                 self._raise_for_status()
-                return grpc.aio.EOF
+                return EOF
             await self._changed()
-        payload = exchange.responses.pop()
-        if exchange.responses.half_empty:
-            exchange.to_server.wake()
-        self._check_size(payload)
-        return self._decode(payload)
+        return self._pop()
 
     async def write(self, request: Any) -> None:
         """Send one message of a request stream; waits while the handler reads too slowly."""
         exchange = self._exchange
         payload = self._encode(request)
+        exchange.check_size(payload)
         while exchange.requests.full and exchange.code is None:
             await self._changed()
         if exchange.code is not None:
@@ -71,9 +77,6 @@ class LocalCall:
             raise asyncio.InvalidStateError("RPC already finished.")
         if exchange.requests.ended:
             raise asyncio.InvalidStateError("RPC is half closed after calling done_writing().")
-        if len(payload) > self._limit_bytes:
-            exchange.cut(StatusCode.RESOURCE_EXHAUSTED, too_large(len(payload), self._limit_bytes))
-            self._raise_for_status()
         exchange.requests.push(payload)
         exchange.to_server.wake()
 
@@ -142,34 +145,24 @@ class LocalCall:
             if not self._exchange.requests.ended:
                 self.cancel()
 
-    async def _response(self) -> Any:
-        exchange = self._exchange
-        while exchange.code is None:
-            await self._changed()
-        self._raise_for_status()
-        if exchange.response is None:
-            return grpc.aio.EOF
-        self._check_size(exchange.response)
-        return self._decode(exchange.response)
+    def _pop(self) -> Any:
+        responses = self._exchange.responses
+        payload = responses.pop()
+        if responses.half_empty:
+            self._exchange.to_server.wake()
+        return self._decode(payload)
 
     async def _changed(self) -> None:
         try:
-            await self._exchange.to_client.wait()
+            await self._exchange.to_client.waiter()
         except asyncio.CancelledError:
             self.cancel()
             raise
 
     async def _ended(self) -> StatusCode:
         while (code := self._exchange.code) is None:
-            await self._exchange.to_client.wait()
+            await self._exchange.to_client.waiter()
         return code
-
-    def _check_size(self, payload: bytes) -> None:
-        if len(payload) > self._limit_bytes:
-            exchange = self._exchange
-            details = too_large(len(payload), self._limit_bytes)
-            exchange.cut(StatusCode.RESOURCE_EXHAUSTED, details)
-            raise status_error(StatusCode.RESOURCE_EXHAUSTED, details, exchange.initial or (), ())
 
     def _raise_for_status(self) -> None:
         exchange = self._exchange
@@ -209,18 +202,16 @@ class LocalMethod:
         if server is not None:
             server.start(self._method, exchange, None)
             if requests is not None and exchange.code is None:
-                server.run_beside(exchange, call.feed(requests))
+                server.feed(exchange, call.feed(requests))
         return call
 
-    def _begin(
-        self, timeout: float | None, metadata: MetadataItems
-    ) -> tuple[LocalCall, Exchange, LocalServer | None]:
+    def _begin(self, timeout: float | None, metadata: MetadataItems) -> tuple[LocalCall, Exchange, LocalServer | None]:
         server = self._find_server()
-        exchange = Exchange(asyncio.get_running_loop(), metadata, timeout)
+        limit_bytes = 0 if server is None else server.max_message_bytes
+        exchange = Exchange(asyncio.get_running_loop(), metadata, timeout, limit_bytes)
         if server is None:
             exchange.finish(StatusCode.UNAVAILABLE, "nothing serves this local: address in this process")
-        limit_bytes = 0 if server is None else server.max_message_bytes
-        return LocalCall(exchange, self._encode, self._decode, limit_bytes), exchange, server
+        return LocalCall(exchange, self._encode, self._decode), exchange, server
 
 
 class LocalChannel(grpc.aio.Channel):
@@ -258,7 +249,7 @@ class LocalChannel(grpc.aio.Channel):
     async def close(self, grace: float | None = None) -> None:
         """Nothing is held open."""
 
-    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: ARG002, FBT001, FBT002 - the library\'s signature
         return grpc.ChannelConnectivity.IDLE if self._find_server() is None else grpc.ChannelConnectivity.READY
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:

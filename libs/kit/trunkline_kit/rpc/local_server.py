@@ -1,5 +1,7 @@
 """The serving half of `local:`: the same generated servicer, the same bytes, no socket."""
 
+from __future__ import annotations
+
 import asyncio
 import contextvars
 import inspect
@@ -7,14 +9,16 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import grpc
 from grpc import StatusCode
 
-from trunkline_kit.rpc.exchange import Exchange, MetadataItems, Signal
+from trunkline_kit.rpc.exchange import EOF, Deadlines, Exchange, MetadataItems
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = Any
+"""A grpc.RpcMethodHandler; the stubs know those of synchronous servers only."""
+Handlers: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +48,8 @@ class LocalContext(grpc.aio.ServicerContext[Any, Any]):
         exchange = self._exchange
         while not exchange.requests:
             if exchange.requests.ended or exchange.code is not None:
-                return grpc.aio.EOF
-            await exchange.to_server.wait()
+                return EOF
+            await exchange.to_server.waiter()
         payload = exchange.requests.pop()
         if exchange.requests.half_empty:
             exchange.to_client.wake()
@@ -55,11 +59,14 @@ class LocalContext(grpc.aio.ServicerContext[Any, Any]):
         """Send one response of a stream; waits while the client reads too slowly."""
         exchange = self._exchange
         payload = self._handler.response_serializer(message)
+        exchange.check_size(payload)
         if exchange.initial is None:
             exchange.initial = ()
         while exchange.responses.full and exchange.code is None:
-            await exchange.to_server.wait()
+            await exchange.to_server.waiter()
         if exchange.code is not None or self._aborted:
+            # Lets a cancellation that is on its way arrive first: that is what ended the call.
+            await asyncio.sleep(0)
             raise grpc.aio.UsageError("RPC already finished.")
         exchange.responses.push(payload)
         exchange.to_client.wake()
@@ -86,6 +93,10 @@ class LocalContext(grpc.aio.ServicerContext[Any, Any]):
 
     def set_trailing_metadata(self, trailing_metadata: Iterable[tuple[str, str | bytes]]) -> None:
         self._trailing = tuple(trailing_metadata)
+
+    def metadata_items(self) -> MetadataItems:
+        """`invocation_metadata` as it came, without building a mapping of it."""
+        return self._exchange.metadata
 
     def invocation_metadata(self) -> grpc.aio.Metadata:
         if self._metadata is None:
@@ -143,87 +154,77 @@ class LocalContext(grpc.aio.ServicerContext[Any, Any]):
 
 
 class LocalServer:
-    """Runs handlers as tasks that it owns: `stop` returns only when the last of them is gone."""
+    """Runs each call's handler as a task.
+
+    The guard around the handlers keeps their tasks and ends them when the server stops; what is kept here is the
+    clients' share, request iterators.
+    """
 
     def __init__(self, name: str, max_message_bytes: int, max_concurrent_rpcs: int) -> None:
         self.max_message_bytes = max_message_bytes
         self._name = name
         self._max_concurrent_rpcs = max_concurrent_rpcs
-        self._generic: list[grpc.GenericRpcHandler[Any, Any]] = []
+        self._generic: list[Handlers] = []
         self._handlers: dict[str, Handler] = {}
-        self._running: dict[asyncio.Task[None], Exchange] = {}
-        self._changed = Signal()
+        self._open = Deadlines(asyncio.get_running_loop())
+        self._feeds: set[asyncio.Task[None]] = set()
         self._accepting = True
         # Handlers see what the server saw when it was opened, never the caller's variables, as over a socket.
         self._context = contextvars.copy_context()
 
-    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler[Any, Any]]) -> None:
+    def add_generic_rpc_handlers(self, handlers: Iterable[Handlers]) -> None:
         """Called by generated code."""
         self._generic.extend(handlers)
 
     def start(self, method: str, exchange: Exchange, request: bytes | None) -> None:
         """Begin the call `exchange`. `request` is None where requests come as a stream."""
         handler = self._handlers.get(method) or self._find(method)
+        if request is not None:
+            exchange.check_size(request)
         if not self._accepting:
             exchange.finish(StatusCode.UNAVAILABLE, f"local:{self._name} is shutting down")
         elif handler is None:
             exchange.finish(StatusCode.UNIMPLEMENTED, "Method not found!")
-        elif len(self._running) >= self._max_concurrent_rpcs:
+        elif len(self._open) >= self._max_concurrent_rpcs:
             exchange.finish(StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
-        else:
-            context = LocalContext(exchange, handler, f"local:{self._name}")
-            self._spawn(exchange, self._serve(handler, context, exchange, request), self._context.copy())
+        elif exchange.deadline_s is not None and exchange.deadline_s <= exchange.loop.time():
+            exchange.expire()
+        elif exchange.code is None:
+            self._open.add(exchange)
+            work = self._serve(handler, LocalContext(exchange, handler, f"local:{self._name}"), exchange, request)
+            exchange.task = exchange.loop.create_task(work, context=self._context.copy())
 
-    def run_beside(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:
-        """Run the client's share of a call (its request iterator) in the client's own context until the call ends."""
+    def feed(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:
+        """Run a client's request iterator, in the client's own context, until it or the call ends."""
         task = exchange.loop.create_task(work)
-        self._running[task] = exchange
-        task.add_done_callback(self._forget)
-        exchange.on_done(task.cancel)
+        self._feeds.add(task)
+        task.add_done_callback(self._feeds.discard)
+        exchange.on_done(partial(_cancel, task))
 
-    async def stop(self, grace_s: float) -> None:
-        """Refuse new calls, give running ones `grace_s` seconds, cancel the rest and wait for their end."""
+    def refuse(self) -> None:
+        """Take no new calls."""
         self._accepting = False
-        try:
-            async with asyncio.timeout(grace_s):
-                await self._idle()
-        except TimeoutError:
-            for exchange in list(self._running.values()):
-                exchange.cut(StatusCode.UNAVAILABLE, f"local:{self._name} is shutting down")
-            await self._idle()
 
-    async def _idle(self) -> None:
-        while self._running:
-            await self._changed.wait()
+    async def close(self) -> None:
+        """End what is left of clients' calls. Handlers have ended before, see `Guard.finish`."""
+        self._open.close()
+        while self._feeds:
+            feeds = list(self._feeds)
+            for feed in feeds:
+                feed.cancel()
+            await asyncio.wait(feeds)
 
     def _find(self, method: str) -> Handler | None:
         for generic in self._generic:
-            handler = generic.service(CallDetails(method))
+            handler = generic.service(CallDetails(method))  # type: ignore[arg-type]  # has what is asked of it
             if handler is not None:
                 self._handlers[method] = handler
                 return handler
         return None
 
-    def _spawn(self, exchange: Exchange, work: Coroutine[Any, Any, None], context: contextvars.Context) -> None:
-        task = exchange.loop.create_task(work, context=context)
-        exchange.task = task
-        self._running[task] = exchange
-        task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        exchange = self._running.pop(task)
-        self._changed.wake()
-        if exchange.task is task and exchange.code is None:
-            # Cancelled before its first step, so that no code of ours ran to say so.
-            exchange.finish(StatusCode.CANCELLED, "cancelled before it began")
-
-    async def _serve(
-        self, handler: Handler, context: LocalContext, exchange: Exchange, request: bytes | None
-    ) -> None:
+    async def _serve(self, handler: Handler, context: LocalContext, exchange: Exchange, request: bytes | None) -> None:
         """Run one handler to its end and turn that into a status. Raises nothing but cancellation."""
         try:
-            if request is not None and len(request) > self.max_message_bytes:
-                await context.abort(StatusCode.RESOURCE_EXHAUSTED, too_large(len(request), self.max_message_bytes))
             argument = _requests(context) if request is None else _request(handler, request)
             await _respond(handler, argument, context, exchange)
         except grpc.aio.AbortError:
@@ -231,8 +232,8 @@ class LocalServer:
         except asyncio.CancelledError:
             exchange.finish(StatusCode.CANCELLED, "cancelled by the server")
             raise
-        except Exception:
-            # Servicers are guarded before they get here: this is a message that does not decode, or a fault of the guard.
+        except Exception:  # noqa: BLE001 - one of the two edges
+            # Servicers are guarded before they get here: a message does not decode, or the guard has a fault.
             _log.exception("local call failed outside its handler")
             context.set_code(StatusCode.INTERNAL)
             context.set_details("internal error")
@@ -243,6 +244,7 @@ async def _respond(handler: Handler, argument: Any, context: LocalContext, excha
     if not handler.response_streaming:
         behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
         exchange.response = handler.response_serializer(await behaviour(argument, context))
+        exchange.check_size(exchange.response)
         return
     behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
     answer = behaviour(argument, context)
@@ -254,15 +256,14 @@ async def _respond(handler: Handler, argument: Any, context: LocalContext, excha
             await context.write(message)
 
 
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+
+
 def _request(handler: Handler, payload: bytes) -> Any:
     return handler.request_deserializer(payload)
 
 
 async def _requests(context: LocalContext) -> AsyncIterator[Any]:
-    while (message := await context.read()) is not grpc.aio.EOF:
+    while (message := await context.read()) is not EOF:
         yield message
-
-
-def too_large(size_bytes: int, limit_bytes: int) -> str:
-    """The gRPC library's own words, so that both transports say the same."""
-    return f"Received message larger than max ({size_bytes} vs. {limit_bytes})"
