@@ -109,7 +109,9 @@ async def open_metrics(listen: str, metrics: Page) -> AsyncIterator[str]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_S):
-                writer.write(_response(await reader.readuntil(b"\r\n\r\n"), metrics))
+                request = await reader.readuntil(b"\r\n\r\n")
+                # On a thread: process metrics are read from /proc, and a long page takes its time.
+                writer.write(await asyncio.to_thread(_response, request, metrics))
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             # A scraper that is slow, gone or no scraper at all: nobody to answer.

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 REDACTED = "[redacted]"
 
-_KEY = r"(?:tl|sk|pk|rk|xoxb|ghp|gho|glpat|hf|AKIA)[-_][A-Za-z0-9_\-./+=]{6,}"
-"""Keys that carry a prefix: ours (`tl-`), OpenAI and Anthropic (`sk-`), and the kinds most often pasted by mistake."""
+_KEY = r"(?:(?<![A-Za-z])|(?<=\\[nrt]))(?:tl|sk|pk|rk|xoxb|ghp|gho|glpat|hf|AKIA)[-_][A-Za-z0-9_\-./+=]{6,}"
+"""Keys that carry a prefix: ours (`tl-`), OpenAI and Anthropic (`sk-`), and the kinds most often pasted by mistake.
+
+Not inside a word (`disk-usage`), but after the `\\n` of a string that was escaped.
+"""
 _BEARER = r"(?i:\b(?:bearer|basic)\s+)[^\s,;\"'}\]]+"
 _JWT = r"eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?"
 _URL_LOGIN = r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"

@@ -20,7 +20,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     queue_spans: int = 8192
     """Spans that wait while the receiver is slow or away; further ones are dropped and counted."""
     batch_spans: int = 128
-    """Spans per message. Encoding blocks the event loop, about 20 µs a span."""
+    """Spans per message. Encoding blocks the event loop, about 80 µs a span (measured 2026-11-24)."""
     interval_s: float = 1.0
     """A batch that is not full is sent after this; also the pause after a failure."""
     timeout_s: float = 5.0

@@ -103,8 +103,10 @@ _NO_SPAN: AbstractContextManager[Span] = nullcontext(INVALID_SPAN)
 class Tracing:
     """Makes the spans of one service. Without a tracer it only passes trace contexts on."""
 
-    def __init__(self, tracer: trace.Tracer | None = None) -> None:
+    def __init__(self, tracer: trace.Tracer | None = None, exporter: SpanQueue | None = None) -> None:
         self.tracer = tracer
+        self.exporter = exporter
+        """Its `sent_spans`, `dropped_spans` and length are for metrics."""
 
     def span(
         self,
@@ -200,7 +202,7 @@ async def open_tracing(
     provider.add_span_processor(queue)
     async with channels.channel(target) as channel, background(export_spans(queue, channel, options)) as exporter:
         try:
-            yield Tracing(provider.get_tracer("trunkline"))
+            yield Tracing(provider.get_tracer("trunkline"), queue)
         finally:
             queue.close()
             await exporter

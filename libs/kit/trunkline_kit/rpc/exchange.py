@@ -153,9 +153,10 @@ class Exchange:
         self.to_server.wake()
         if self.on_finish is not None:
             self.on_finish()
-        for callback in self.callbacks:
-            self.loop.call_soon(callback)
-        self.callbacks.clear()
+        if self.callbacks:
+            for callback in self.callbacks:
+                self.loop.call_soon(callback)
+            self.callbacks.clear()
 
     def cut(self, code: StatusCode, details: str) -> None:
         """End the call from outside its handler: what is buffered is dropped, the handler is cancelled."""

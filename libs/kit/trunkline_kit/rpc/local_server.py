@@ -226,7 +226,12 @@ class LocalServer:
         """Run one handler to its end and turn that into a status. Raises nothing but cancellation."""
         try:
             argument = _requests(context) if request is None else _request(handler, request)
-            await _respond(handler, argument, context, exchange)
+            if handler.response_streaming:
+                await _respond(handler, argument, context)
+            else:
+                behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+                exchange.response = response = handler.response_serializer(await behaviour(argument, context))
+                exchange.check_size(response)
         except grpc.aio.AbortError:
             pass
         except asyncio.CancelledError:
@@ -240,12 +245,7 @@ class LocalServer:
         context.finish()
 
 
-async def _respond(handler: Handler, argument: Any, context: LocalContext, exchange: Exchange) -> None:
-    if not handler.response_streaming:
-        behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
-        exchange.response = handler.response_serializer(await behaviour(argument, context))
-        exchange.check_size(exchange.response)
-        return
+async def _respond(handler: Handler, argument: Any, context: LocalContext) -> None:
     behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
     answer = behaviour(argument, context)
     if inspect.isawaitable(answer):

@@ -1,0 +1,26 @@
+"""Real models for tests, prepared once for all runs on a machine."""
+
+import os
+from pathlib import Path
+
+from trunkline_kit.errors import ModelError
+from trunkline_testkit.parts import require_or_skip
+from trunkline_worker.convert.precision import Precision
+from trunkline_worker.prepare import prepare
+
+
+def models_home() -> Path:
+    """Where test runs keep prepared models: `TRUNKLINE_TEST_HOME`, or a folder in the user's cache."""
+    chosen = os.environ.get("TRUNKLINE_TEST_HOME")  # noqa: TID251 - belongs to the test run itself
+    return Path(chosen) if chosen else Path.home() / ".cache" / "trunkline-test"
+
+
+def require_model(name: str, variant: Precision = Precision.Q8) -> Path:
+    """The home with that model in it, prepared if it is not. Skips without a network on a laptop, fails under CI."""
+    home = models_home()
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        prepare(name, home, variant=variant)
+    except ModelError as error:
+        require_or_skip(f"model {name}", error.message)
+    return home
