@@ -1,1 +1,1 @@
-
+"""The router: virtual models resolved to models."""

@@ -1,1 +1,1 @@
-
+"""The sre service: traces in, traces out."""

@@ -1,0 +1,1 @@
+"""What looks for one kind of thing in a text, one file each."""
