@@ -1,4 +1,4 @@
-"""genai_config.json: how a model folder describes its graph. The layout is onnxruntime-genai's, so its folders load too.
+"""genai_config.json: how a model folder describes its graph. The layout is onnxruntime-genai's, so its folders load.
 
 Encoders, for which that project has no layout, use an `encoder` section of ours beside the same outer keys.
 """
@@ -12,13 +12,13 @@ import msgspec
 from trunkline_kit.errors import ModelError
 
 
-
 class DecoderInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the graph's inputs; `%d` stands for the layer."""
 
     input_ids: str = "input_ids"
     attention_mask: str = "attention_mask"
-    position_ids: str | None = None
+    position_ids: str | msgspec.UnsetType | None = msgspec.UNSET
+    """Only graphs whose attention does not rotate by itself have it."""
     past_key_names: str = "past_key_values.%d.key"
     past_value_names: str = "past_key_values.%d.value"
 
@@ -53,7 +53,9 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True):
     normalised: bool = True
 
 
-class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the model is; exactly one of `decoder` and `encoder` is there."""
+
     type: str
     context_length: int
     """Positions the model was trained for, tokens."""

@@ -108,7 +108,13 @@ def _listed(folder: Path) -> ListedModel:
     except TrunklineError as error:
         kind = ModelKind.GENERATE
         return ListedModel(
-            name=folder.parent.name, variant=folder.name, kind=kind, licence="", size_bytes=0, path=folder, problem=str(error)
+            name=folder.parent.name,
+            variant=folder.name,
+            kind=kind,
+            licence="",
+            size_bytes=0,
+            path=folder,
+            problem=str(error),
         )
     return ListedModel(
         name=manifest.model,
@@ -142,7 +148,9 @@ def _check(folder: Path, model: CatalogueModel) -> Manifest:
 
 def _open_own(folder: Path) -> ModelFolder:
     if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder; `path:` takes one with model.onnx, tokenizer.json, genai_config.json")
+        raise ModelError(
+            f"{folder} is not a folder; `path:` takes one with model.onnx, tokenizer.json, genai_config.json"
+        )
     config = read_genai_config(folder)
     section = config.model.decoder or config.model.encoder
     graph = "model.onnx" if section is None else section.filename

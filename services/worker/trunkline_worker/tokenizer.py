@@ -14,6 +14,8 @@ from tokenizers import Tokenizer
 
 from trunkline_kit.errors import InvalidRequest, ModelError, Unsupported
 
+_RENDER_ERRORS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What a template may raise: its own refusals, the sandbox's, and those of the expressions it is made of."""
 _REPLACEMENT = "\ufffd"
 """What a decoder puts for bytes that are no character yet."""
 
@@ -45,6 +47,10 @@ class TextCodec(Protocol):
     @property
     def vocabulary_size(self) -> int: ...
 
+    @property
+    def longest_token(self) -> int:
+        """Characters that one token stands for at most; so a text has at least its length divided by this in tokens."""
+
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; control tokens written in it are recognised, so only templates and trusted text go here."""
 
@@ -64,7 +70,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
         raise ModelError(f"{path.parent} has no {path.name}; copy the model's tokenizer there")
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower for a broken file
+    except Exception as error:
         raise ModelError(f"{path} is not a readable tokenizer: {error}") from error
 
 
@@ -87,12 +93,17 @@ class ModelTokenizer:
         self._config = config
         self._template = None if config.chat_template is None else compile_template(config.chat_template)
         self._byte_of = _byte_alphabet()
+        self._longest_token = max(map(len, tokenizer.get_vocab()), default=1)
         added = tokenizer.get_added_tokens_decoder().values()
         self._control_tokens = tuple(token.content for token in added if token.special and len(token.content) > 1)
 
     @property
     def vocabulary_size(self) -> int:
         return self._tokenizer.get_vocab_size()
+
+    @property
+    def longest_token(self) -> int:
+        return self._longest_token
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -118,7 +129,7 @@ class ModelTokenizer:
         return [token_id for piece in pieces for token_id in self.encode(piece)]
 
     def _guard(self, message: ChatMessage, border: str) -> ChatMessage:
-        """The message with a border inside every control token it spells, so that no caller can open a turn of its own."""
+        """The message with a border inside every control token it spells, so that no caller can open a turn."""
         content = message.content
         for token in self._control_tokens:
             content = content.replace(token, token[0] + border + token[1:])
@@ -148,16 +159,16 @@ def render_chat(template: Template, messages: Sequence[ChatMessage], config: Tok
             bos_token=config.bos_token or "",
             eos_token=config.eos_token or "",
         )
-    except TemplateError as error:
+    except _RENDER_ERRORS as error:
         raise InvalidRequest(f"the model's chat template refused the messages: {error}", param="messages") from error
 
 
 class IncrementalDetokenizer:
     """Turns a growing list of ids into text that is never taken back.
 
-    A last character that may still be incomplete is held until more ids decide it. Law: the pieces of `push` and `flush`
-    joined are `codec.decode` of all ids. Decoding starts again at the last clean border, with one border more of context
-    for tokenizers whose first word loses its leading space.
+    A last character that may still be incomplete is held until more ids decide it. Law: the pieces of `push` and
+    `flush` joined are `codec.decode` of all ids. Decoding starts again at the last clean border, with one border more
+    of context for tokenizers whose first word loses its leading space.
     """
 
     def __init__(self, codec: TextCodec) -> None:
@@ -198,7 +209,9 @@ def _unused_border(messages: Sequence[ChatMessage]) -> str:
     for code in range(0xFDD0, 0xFDF0):
         if chr(code) not in used:
             return chr(code)
-    raise InvalidRequest("the messages use every Unicode noncharacter from U+FDD0 to U+FDEF; leave one out", param="messages")
+    raise InvalidRequest(
+        "the messages use every Unicode noncharacter from U+FDD0 to U+FDEF; leave one out", param="messages"
+    )
 
 
 def _refuse(message: str) -> NoReturn:
@@ -213,7 +226,7 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 def _byte_alphabet() -> dict[str, int]:
     """Byte-level BPE's letters for the 256 bytes.
 
-    Source: openai/gpt-2 `bytes_to_unicode`: printable bytes stand for themselves, the others for U+0100 upwards in order.
+    Source: openai/gpt-2 `bytes_to_unicode`: printable bytes stand for themselves, the others for U+0100 upwards.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in printable]

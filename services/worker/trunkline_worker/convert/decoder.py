@@ -1,7 +1,7 @@
 """A llama-like decoder as an ONNX graph of fused operators.
 
 The interface is the one of onnxruntime-genai's graphs: `input_ids`, `attention_mask`, `past_key_values.N.key|value` in,
-`logits`, `present.N.key|value` out. Only the last position's logits are computed, since a server never needs the others.
+`logits`, `present.N.key|value` out. Only the last position's logits are computed, since a server needs no others.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from onnx import TensorProto
 
 from trunkline_worker.convert.gguf_weights import GgufWeights
-from trunkline_worker.convert.graph import MICROSOFT, GraphBuilder
+from trunkline_worker.convert.graph import MICROSOFT, Dimension, GraphBuilder
 from trunkline_worker.convert.precision import BLOCK, F32, Precision, quantise
 
 
@@ -55,14 +55,16 @@ class _DecoderGraph:
         graph = self._graph
         valid = graph.node("ReduceSum", ["attention_mask", graph.integers(1)], "mask.valid", keepdims=0)
         last = graph.node("Sub", [valid, graph.scalar(1)], "mask.last")
-        covered = graph.node("Gather", [graph.node("Shape", ["attention_mask"], "mask.shape"), graph.scalar(1)], "mask.length")
+        covered = graph.node(
+            "Gather", [graph.node("Shape", ["attention_mask"], "mask.shape"), graph.scalar(1)], "mask.length"
+        )
         return (
             graph.node("Cast", [last], "last_index", to=TensorProto.INT32),
             graph.node("Cast", [covered], "total_length", to=TensorProto.INT32),
         )
 
     def _rotary_tables(self) -> tuple[str, str]:
-        """cos and sin for every position of the model's context (Su et al., 2021, arXiv:2104.09864)."""
+        """Cos and sin for every position of the model's context (Su et al., 2021, arXiv:2104.09864)."""
         size = self._shape.head_size
         frequencies = self._shape.rope_base ** -(np.arange(0, size, 2, dtype=np.float64) / size)
         angles = np.outer(np.arange(self._shape.context_tokens), frequencies)
@@ -113,7 +115,7 @@ class _DecoderGraph:
         return graph.linear(attended, f"{layer}.output", self._weights.matrix(f"{prefix}attn_output.weight"))
 
     def _cache(self, name: str, length: str) -> str:
-        shape = ["batch", self._shape.kv_heads, length, self._shape.head_size]
+        shape: list[Dimension] = ["batch", self._shape.kv_heads, length, self._shape.head_size]
         return self._graph.input(name, self._graph.float_type, shape)
 
     def _feed_forward(self, layer: int, x: str) -> str:
@@ -145,7 +147,7 @@ class _DecoderGraph:
         graph.output("logits", graph.float_type, ["batch", 1, shape.vocabulary])
         for layer in range(shape.layers):
             for part in ("key", "value"):
-                cache = ["batch", shape.kv_heads, "total_cache", shape.head_size]
+                cache: list[Dimension] = ["batch", shape.kv_heads, "total_cache", shape.head_size]
                 graph.output(f"present.{layer}.{part}", graph.float_type, cache)
 
     def _tied_head(self, last: str) -> str:

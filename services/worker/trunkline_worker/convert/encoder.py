@@ -1,7 +1,7 @@
 """A BERT sentence encoder as an ONNX graph of fused operators, with masked mean pooling and L2 norm inside.
 
-`input_ids` and `attention_mask` [batch, sequence] in, `sentence_embedding` [batch, dimensions] out. In the q8 graph each
-row is rounded by itself, so a text has the same vector alone and in a batch (dynamic per-tensor quantisation would not).
+`input_ids` and `attention_mask` [batch, sequence] in, `sentence_embedding` [batch, dimensions] out. In the q8 graph
+each row is rounded by itself, so a text has the same vector alone and in a batch (per-tensor quantisation would not).
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class BertWeights:
         except (OSError, msgspec.DecodeError, SafetensorError) as error:
             raise ModelError(f"{folder.name} is not a readable BERT model: {error}") from error
         if (self.config.model_type, self.config.hidden_act) != ("bert", "gelu"):
-            raise ModelError(f"{folder.name} is a {self.config.model_type} with {self.config.hidden_act}; need bert, gelu")
+            raise ModelError(
+                f"{folder.name} is a {self.config.model_type} with {self.config.hidden_act}; need bert, gelu"
+            )
         self._tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
 
     def tensor(self, name: str) -> F32:
@@ -76,11 +78,13 @@ class _EncoderGraph:
         return graph
 
     def _embedding(self) -> str:
-        """Word + position + type, normed. Only token type 0 occurs, so its row is added to every position beforehand."""
+        """Word + position + type, normed. Only token type 0 occurs, so its row is in every position."""
         graph, tensor = self._graph, self._weights.tensor
         words = self._words(tensor("embeddings.word_embeddings.weight"))
         table = tensor("embeddings.position_embeddings.weight") + tensor("embeddings.token_type_embeddings.weight")[0]
-        length = graph.node("Gather", [graph.node("Shape", ["input_ids"], "ids.shape"), graph.integers(1)], "ids.length")
+        length = graph.node(
+            "Gather", [graph.node("Shape", ["input_ids"], "ids.shape"), graph.integers(1)], "ids.length"
+        )
         positions = graph.constant("positions", table)
         cut = graph.node("Slice", [positions, graph.integers(0), length, graph.integers(0)], "positions.cut")
         total = graph.node("Add", [words, cut], "embedded")

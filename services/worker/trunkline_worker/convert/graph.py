@@ -48,7 +48,7 @@ class GraphBuilder:
         return name
 
     def constant(self, name: str, array: Array) -> str:
-        """A tensor of the graph; float32 becomes float16 in a half-precision graph. Naming one twice keeps the first."""
+        """A tensor of the graph; float32 becomes float16 in a half-precision graph. A name keeps its first value."""
         if name not in self._constants:
             stored = array.astype(np.float16) if self._halves(array) else array
             self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(stored), name)
@@ -62,16 +62,22 @@ class GraphBuilder:
         return self.constant(f"scalar_{value}", np.array(value, np.int64))
 
     def node(
-        self, operator: str, inputs: Sequence[str], outputs: str | Sequence[str], domain: str = "", **attributes: Attribute
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        outputs: str | Sequence[str],
+        domain: str = "",
+        **attributes: Attribute,
     ) -> str:
         """Add one operator and return the name of its first output. An empty name leaves an optional value out."""
         names = [outputs] if isinstance(outputs, str) else list(outputs)
-        made = helper.make_node(operator, list(inputs), names, name=f"{names[0]}/{operator}", domain=domain, **attributes)
+        extra: dict[str, Any] = {"name": f"{names[0]}/{operator}", "domain": domain, **attributes}
+        made = helper.make_node(operator, list(inputs), names, **extra)
         self._nodes.append(made)
         return names[0]
 
     def linear(self, x: str, name: str, weight: F32, bias: F32 | None = None) -> str:
-        """x @ weight.T + bias, with the weight [out, in] stored at the graph's precision."""
+        """X @ weight.T + bias, with the weight [out, in] stored at the graph's precision."""
         if self.precision is Precision.Q8:
             return self.quantised_linear(x, name, self.blocks(name, quantise(weight)), weight.shape, bias)
         product = self.node("MatMul", [x, self.constant(f"{name}.weight", weight.T)], f"{name}.product")
@@ -103,9 +109,7 @@ class GraphBuilder:
 
     def save(self, folder: Path) -> None:
         """Write model.onnx and model.onnx.data into `folder`."""
-        graph = helper.make_graph(
-            self._nodes, self._name, self._inputs, self._outputs, list(self._constants.values())
-        )
+        graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, list(self._constants.values()))
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(MICROSOFT, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="trunkline")
         onnx.save_model(

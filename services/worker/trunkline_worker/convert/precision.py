@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 F32: TypeAlias = NDArray[np.float32]
 
 BLOCK = 32
-"""Weights that share one scale: the block of GGUF's Q8_0 and Q4_1, and one that MatMulNBits has fast CPU kernels for."""
+"""Weights that share one scale: the block of GGUF's Q8_0 and Q4_1, and fast in MatMulNBits on a CPU."""
 _ZERO_POINT = 128
 _LARGEST = 127.0
 _SMALLEST_SCALE = 1e-8

@@ -16,9 +16,11 @@ _PRE_TOKENIZERS = ("smollm",)
 
 
 def write_decoder_tokenizer(source: GgufTokenizer, context_tokens: int, folder: Path) -> None:
-    """Rebuild a byte-level BPE tokenizer from its GGUF form. Raises ModelError for a splitting rule it does not know."""
+    """Rebuild a byte-level BPE tokenizer from its GGUF form. Raises ModelError for an unknown splitting rule."""
     if source.pre_tokenizer not in _PRE_TOKENIZERS:
-        raise ModelError(f"the GGUF tokenizer splits by {source.pre_tokenizer!r}; the converter knows {_PRE_TOKENIZERS}")
+        raise ModelError(
+            f"the GGUF tokenizer splits by {source.pre_tokenizer!r}; the converter knows {_PRE_TOKENIZERS}"
+        )
     vocabulary = {token: index for index, token in enumerate(source.tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(source.merges)))
     digits = pre_tokenizers.Digits(individual_digits=True)
@@ -46,7 +48,5 @@ def write_encoder_tokenizer(source: Path, context_tokens: int, folder: Path) -> 
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = TokenizerConfig(
-        tokenizer_class="BertTokenizer", unk_token="[UNK]", pad_token="[PAD]", model_max_length=context_tokens
-    )
+    config = TokenizerConfig(tokenizer_class="BertTokenizer", model_max_length=context_tokens)
     (folder / "tokenizer_config.json").write_bytes(msgspec.json.encode(config))

@@ -1,0 +1,152 @@
+"""Composition root of a worker: the one file that chooses between the real model and the fake one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from trunkline.worker.v1 import worker_service_pb2 as pb
+from trunkline.worker.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
+from trunkline_kit.health import Health
+from trunkline_kit.lifecycle import background
+from trunkline_kit.parts import Kit
+from trunkline_kit.rpc import ServeOptions
+from trunkline_kit.settings import Settings
+from trunkline_worker.batching import Batcher
+from trunkline_worker.catalogue import ModelKind
+from trunkline_worker.config import WorkerConfig
+from trunkline_worker.embedding import OnnxEncoder, open_embedder
+from trunkline_worker.engine import Engine, open_engine
+from trunkline_worker.metrics import worker_metrics
+from trunkline_worker.model_store import ModelFolder, open_model
+from trunkline_worker.runtimes.base import DecoderRuntime
+from trunkline_worker.runtimes.fake import EOS_ID, ByteCodec, FakeDecoder
+from trunkline_worker.runtimes.onnx import OnnxDecoder
+from trunkline_worker.runtimes.session import check_installation
+from trunkline_worker.service import EmbedService, GenerateService, model_info
+from trunkline_worker.tokenizer import ModelTokenizer, TextCodec, read_tokenizer, read_tokenizer_config
+
+FAKE = "fake:"
+Service: TypeAlias = GenerateService | EmbedService
+
+
+class Decoder(Struct, frozen=True, kw_only=True):
+    """A model that generates, loaded."""
+
+    runtime: DecoderRuntime
+    codec: TextCodec
+    eos_ids: frozenset[int]
+    info: pb.GetModelInfoResponse
+
+
+class WorkerPart:
+    """A running worker."""
+
+    name = "worker"
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    async def apply(self, settings: Settings) -> None:
+        """A worker's model and memory are fixed at its start; a changed entry takes effect with the next one."""
+
+
+@asynccontextmanager
+async def open_worker(config: WorkerConfig, kit: Kit) -> AsyncIterator[WorkerPart]:
+    """Load the model, then serve `trunkline.worker.v1` at `config.listen` until the block ends.
+
+    Raises ModelError for a model that is not prepared or damaged, ConfigError for a device that is not there, Conflict
+    for an address that is taken.
+    """
+    health = Health()
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(_open_service(config, kit, health))
+        register = partial(add_WorkerServiceServicer_to_server, service)
+        options = ServeOptions(grace_s=config.drain_grace_s)
+        address = await stack.enter_async_context(
+            kit.net.serve(config.listen, register, health=health, options=options)
+        )
+        stack.callback(service.close)
+        yield WorkerPart(address)
+
+
+@asynccontextmanager
+async def _open_service(
+    config: WorkerConfig, kit: Kit, health: Health
+) -> AsyncIterator[GenerateService | EmbedService]:
+    if config.model == FAKE:
+        async with _open_generate(fake_decoder(config), config, kit, health) as service:
+            yield service
+        return
+    folder = await asyncio.to_thread(_checked_folder, config)
+    if folder.kind is ModelKind.GENERATE:
+        decoder = await asyncio.to_thread(load_decoder, folder, config)
+        async with _open_generate(decoder, config, kit, health) as service:
+            yield service
+    else:
+        async with _open_embed(folder, config, kit) as service:
+            yield service
+
+
+@asynccontextmanager
+async def _open_generate(
+    decoder: Decoder, config: WorkerConfig, kit: Kit, health: Health
+) -> AsyncIterator[GenerateService]:
+    batcher = Batcher(decoder.runtime, decoder.codec, decoder.eos_ids, config.batch, kit.clock)
+    metrics = worker_metrics(kit.metrics, kit.clock)
+    async with open_engine(batcher, config.drain_grace_s) as engine, background(_watch(engine, health)):
+        with metrics.watching(decoder.info.model, lambda: engine.load):
+            yield GenerateService(engine, decoder.codec, decoder.info, metrics, kit.clock)
+
+
+@asynccontextmanager
+async def _open_embed(folder: ModelFolder, config: WorkerConfig, kit: Kit) -> AsyncIterator[EmbedService]:
+    tokenizer = await asyncio.to_thread(read_tokenizer, folder.path / "tokenizer.json")
+    encoder = await asyncio.to_thread(OnnxEncoder, folder, tokenizer, config.session)
+    info = _info(folder, encoder.max_tokens, encoder.provider)
+    info.embedding_dimensions = encoder.dimensions
+    async with open_embedder(encoder, config.embed) as embedder:
+        metrics = worker_metrics(kit.metrics, kit.clock)
+        service = EmbedService(embedder, info, metrics)
+        with metrics.watching(folder.name, service.load):
+            yield service
+
+
+async def _watch(engine: Engine, health: Health) -> None:
+    """Turn health off when the engine dies or drains: nothing more should be sent here."""
+    while engine.failure is None and not engine.load.draining:
+        await engine.changed()
+    health.set(serving=False)
+
+
+def _checked_folder(config: WorkerConfig) -> ModelFolder:
+    check_installation()
+    return open_model(config.home, config.model, config.variant)
+
+
+def load_decoder(folder: ModelFolder, config: WorkerConfig) -> Decoder:
+    """Load tokenizer and graph; takes about a second and blocks. Raises ModelError, ConfigError."""
+    codec = ModelTokenizer(read_tokenizer(folder.path / "tokenizer.json"), read_tokenizer_config(folder.path))
+    runtime = OnnxDecoder(folder, config.slots, config.session)
+    info = _info(folder, runtime.slot_tokens, runtime.provider)
+    return Decoder(runtime=runtime, codec=codec, eos_ids=folder.config.model.eos_ids, info=info)
+
+
+def fake_decoder(config: WorkerConfig) -> Decoder:
+    """The model without weights, as a worker serves it."""
+    runtime = FakeDecoder(config.slots.slots, config.slots.slot_tokens)
+    info = model_info(ModelKind.GENERATE, runtime.slot_tokens, runtime.vocabulary_size)
+    info.model, info.execution_provider = "fake", runtime.provider
+    return Decoder(runtime=runtime, codec=ByteCodec(), eos_ids=frozenset({EOS_ID}), info=info)
+
+
+def _info(folder: ModelFolder, context_tokens: int, provider: str) -> pb.GetModelInfoResponse:
+    info = model_info(folder.kind, context_tokens, folder.config.model.vocab_size)
+    info.model, info.revision, info.licence = folder.name, folder.revision, folder.licence
+    info.execution_provider, info.variant = provider, folder.variant
+    return info

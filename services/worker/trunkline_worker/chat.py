@@ -1,0 +1,43 @@
+"""OpenAI chat messages as a chat template takes them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trunkline_kit.errors import InvalidRequest, Unsupported
+from trunkline_worker.tokenizer import ChatMessage
+
+
+class _Part(msgspec.Struct, frozen=True):
+    type: str
+    text: str = ""
+
+
+class _Message(msgspec.Struct, frozen=True):
+    role: str
+    content: str | list[_Part] | None = None
+
+
+_decoder = msgspec.json.Decoder(list[_Message])
+
+
+def decode_messages(messages_json: bytes) -> list[ChatMessage]:
+    """Messages with their text parts joined. Raises InvalidRequest, Unsupported for parts that are not text."""
+    try:
+        messages = _decoder.decode(messages_json)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"messages cannot be read: {error}", param="messages") from error
+    if not messages:
+        raise InvalidRequest("messages is empty; send at least one", param="messages")
+    return [ChatMessage(role=message.role, content=_text(message.content)) for message in messages]
+
+
+def _text(content: str | list[_Part] | None) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    for part in content:
+        if part.type != "text":
+            raise Unsupported(f"this model takes text, not content of the type {part.type!r}", param="messages")
+    return "".join(part.text for part in content)

@@ -1,0 +1,57 @@
+"""What one worker process runs, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from trunkline_kit.errors import ConfigError
+from trunkline_kit.settings import Settings, Worker
+from trunkline_worker.batching import BatchConfig
+from trunkline_worker.convert.precision import Precision
+from trunkline_worker.embedding import EmbedConfig
+from trunkline_worker.runtimes.onnx import SlotConfig
+from trunkline_worker.runtimes.session import Device, SessionConfig
+
+
+class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model behind one address."""
+
+    listen: str
+    """`HOST:PORT`, `unix:PATH` or `local:NAME`."""
+    home: Path
+    """Where prepared models are."""
+    model: str = "smollm2-135m-instruct"
+    """A name of the catalogue, `path:FOLDER`, or `fake:` for the model without weights."""
+    variant: Precision = Precision.Q8
+    slots: SlotConfig = SlotConfig()
+    session: SessionConfig = SessionConfig()
+    batch: BatchConfig = BatchConfig()
+    embed: EmbedConfig = EmbedConfig()
+    drain_grace_s: float = 30.0
+
+    @classmethod
+    def from_settings(cls, settings: Settings, name: str, *, listen: str | None, home: Path) -> WorkerConfig:
+        """The worker that `workers:` calls `name`. Raises ConfigError if there is none."""
+        worker = settings.workers.get(name)
+        if worker is None:
+            known = ", ".join(settings.workers) or "none"
+            raise ConfigError(f"workers.{name} is not in the configuration; there is {known}")
+        grace_s = settings.server.drain_grace_s
+        return cls.from_worker(worker, listen=listen or settings.listen.grpc, home=home, drain_grace_s=grace_s)
+
+    @classmethod
+    def from_worker(cls, worker: Worker, *, listen: str, home: Path, drain_grace_s: float) -> WorkerConfig:
+        """One entry of `workers:` with its address and the home folder."""
+        return cls(
+            listen=listen,
+            home=home,
+            model=worker.model,
+            variant=Precision(worker.variant),
+            slots=SlotConfig(slots=worker.slots, slot_tokens=worker.slot_tokens),
+            session=SessionConfig(device=Device(worker.device), threads=worker.threads, spinning=worker.spinning),
+            batch=BatchConfig(chunk_tokens=worker.prefill_chunk_tokens, max_waiting=worker.queue_requests),
+            embed=EmbedConfig(max_waiting=max(1, worker.queue_requests)),
+            drain_grace_s=drain_grace_s,
+        )

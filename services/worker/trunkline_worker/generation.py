@@ -1,0 +1,130 @@
+"""The values that go into the engine and come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+from trunkline_kit.errors import InvalidRequest
+
+_MAX_STOPS = 4
+_MAX_TOP_LOGPROBS = 20
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    """An end-of-sequence token or a stop string."""
+    LENGTH = "length"
+    """max_tokens or the slot was used up."""
+    ABORTED = "aborted"
+
+
+class SamplingOptions(Struct, frozen=True, kw_only=True):
+    """How the next token is chosen. Ranges: OpenAI API reference (read 2026-11-24); top_k, min_p: vLLM."""
+
+    temperature: float = 1.0
+    """0 is greedy; at most 2."""
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 means all."""
+    min_p: float = 0.0
+    """Floor on a token's probability, as a share of the likeliest token's."""
+    seed: int | None = None
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = {}
+
+    def check(self, vocabulary_size: int) -> None:
+        """Raises InvalidRequest naming the option that is out of range."""
+        _within("temperature", self.temperature, 0.0, 2.0)
+        _within("top_p", self.top_p, 0.0, 1.0)
+        _within("min_p", self.min_p, 0.0, 1.0)
+        _within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
+        _within("presence_penalty", self.presence_penalty, -2.0, 2.0)
+        _within("repetition_penalty", self.repetition_penalty, 0.01, 100.0)
+        if self.top_k < 0:
+            raise InvalidRequest(f"top_k must not be negative, got {self.top_k}", param="top_k")
+        for token_id, bias in self.logit_bias.items():
+            _within("logit_bias", bias, -100.0, 100.0)
+            if not 0 <= token_id < vocabulary_size:
+                raise InvalidRequest(
+                    f"logit_bias names token {token_id}; there are {vocabulary_size}", param="logit_bias"
+                )
+
+
+class GenerationRequest(Struct, frozen=True, kw_only=True):
+    """One generation, already tokenised."""
+
+    request_id: str
+    prompt_ids: tuple[int, ...]
+    sampling: SamplingOptions = SamplingOptions()
+    max_tokens: int = 0
+    """0 means up to the slot's end."""
+    stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+    """Alternatives per token; None means that no logprobs are wanted."""
+    ignore_eos: bool = False
+    priority: int = 0
+
+    def check(self, vocabulary_size: int) -> None:
+        """Raises InvalidRequest naming the field that is wrong."""
+        self.sampling.check(vocabulary_size)
+        if not self.prompt_ids:
+            raise InvalidRequest("the prompt is empty", param="prompt")
+        if max(self.prompt_ids) >= vocabulary_size or min(self.prompt_ids) < 0:
+            raise InvalidRequest(f"the prompt has a token outside 0 … {vocabulary_size - 1}", param="prompt")
+        if self.max_tokens < 0:
+            raise InvalidRequest(f"max_tokens must not be negative, got {self.max_tokens}", param="max_tokens")
+        if len(self.stop) > _MAX_STOPS or not all(self.stop):
+            raise InvalidRequest(f"stop takes at most {_MAX_STOPS} strings, none of them empty", param="stop")
+        if self.top_logprobs is not None:
+            _within("top_logprobs", self.top_logprobs, 0, _MAX_TOP_LOGPROBS)
+
+
+class Alternative(Struct, frozen=True):
+    """A token that could have come, and the natural logarithm of its probability."""
+
+    token_id: int
+    logprob: float
+
+
+class TokenLogprobs(Struct, frozen=True, kw_only=True):
+    """The chosen token and the likeliest ones, most likely first, by the model's own distribution."""
+
+    chosen: Alternative
+    top: tuple[Alternative, ...] = ()
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    prompt_tokens: int
+    completion_tokens: int
+    """Every token the model was sampled for, an end-of-sequence token included: each of them cost a step."""
+    cached_tokens: int = 0
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    queue_ms: float
+    prefill_ms: float
+    decode_ms: float
+
+
+class Delta(Struct, frozen=True, kw_only=True):
+    """What one engine step made for one request."""
+
+    request_id: str
+    usage: Usage
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    finish: FinishReason | None = None
+    matched_stop: str = ""
+    timing: Timing | None = None
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    # Written so that NaN fails too.
+    if not low <= value <= high:
+        raise InvalidRequest(f"{name} must be between {low:g} and {high:g}, got {value:g}", param=name)

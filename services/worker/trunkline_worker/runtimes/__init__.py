@@ -1,0 +1,1 @@
+"""What runs a model: ONNX Runtime, and a deterministic fake with the same interface."""

@@ -1,0 +1,36 @@
+"""The seam between the engine and what computes: slots of key/value memory, prefill, decode, move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits: TypeAlias = NDArray[np.float32]
+
+
+class DecoderRuntime(Protocol):
+    """Runs one decoder over `slots` sequences of at most `slot_tokens` tokens each. For one thread only."""
+
+    slots: int
+    slot_tokens: int
+    vocabulary_size: int
+    provider: str
+    """Execution provider in use, such as CPUExecutionProvider."""
+
+    def prefill(self, slot: int, ids: Sequence[int], past: int) -> Logits:
+        """Append `ids` after the first `past` tokens of `slot`; what lay behind them is forgotten.
+
+        Returns the logits [vocabulary] after the last id, valid until the next call.
+        """
+
+    def decode(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
+        """Append one id to each of the slots 0 … len(ids)-1, whose lengths including it are `lengths`.
+
+        Returns the logits [len(ids), vocabulary], valid until the next call.
+        """
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of slot `source` over slot `target`."""

@@ -1,0 +1,118 @@
+"""Key/value memory of all slots: per layer and part one buffer [slots, heads, tokens, size], bound as past and present.
+
+A slot is a contiguous slice, so a graph that runs on rows `first … first+rows` gets a pointer into the buffer and
+nothing is copied.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from trunkline_worker.runtimes.session import Device, SessionConfig, session_options
+
+
+class CacheShape(Struct, frozen=True, kw_only=True):
+    buffers: int
+    """Two per layer: keys and values."""
+    slots: int
+    heads: int
+    tokens: int
+    head_size: int
+    half: bool
+    """float16 rather than float32."""
+
+    @property
+    def element(self) -> type[np.float16 | np.float32]:
+        return np.float16 if self.half else np.float32
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one slot in one buffer."""
+        return self.heads * self.tokens * self.head_size * (2 if self.half else 4)
+
+
+class KvCache(Protocol):
+    device: str
+
+    def pointer(self, buffer: int, slot: int) -> int:
+        """Address of a slot's slice."""
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of one slot over another, in every buffer."""
+
+
+class CpuKvCache:
+    """In the process's memory. numpy asks for huge pages, so a slot takes its memory when it is first used, all at once.
+
+    Small pages would follow what is really written, but made long contexts 6 % slower (measured at 8 × 250 tokens).
+    """
+
+    device = "cpu"
+
+    def __init__(self, shape: CacheShape) -> None:
+        size = (shape.slots, shape.heads, shape.tokens, shape.head_size)
+        self._buffers: list[NDArray[Any]] = [np.zeros(size, shape.element) for _ in range(shape.buffers)]
+        self._slot_bytes = shape.slot_bytes
+
+    def pointer(self, buffer: int, slot: int) -> int:
+        return int(self._buffers[buffer].ctypes.data) + slot * self._slot_bytes
+
+    def move(self, source: int, target: int, length: int) -> None:
+        for buffer in self._buffers:
+            buffer[target, :, :length] = buffer[source, :, :length]
+
+
+class CudaKvCache:
+    """The same on a GPU. Slots are copied whole by a one-node graph, as ONNX Runtime has no device copy of its own."""
+
+    device = "cuda"
+
+    def __init__(self, shape: CacheShape, config: SessionConfig) -> None:
+        import onnxruntime  # noqa: PLC0415
+
+        size = [shape.slots, shape.heads, shape.tokens, shape.head_size]
+        self._buffers = [
+            onnxruntime.OrtValue.ortvalue_from_shape_and_type(size, shape.element, Device.CUDA.value, config.device_id)
+            for _ in range(shape.buffers)
+        ]
+        self._shape = shape
+        self._device_id = config.device_id
+        providers = [("CUDAExecutionProvider", {"device_id": str(config.device_id)})]
+        self._copy = onnxruntime.InferenceSession(copy_graph(shape), session_options(config), providers=providers)
+
+    def pointer(self, buffer: int, slot: int) -> int:
+        return int(self._buffers[buffer].data_ptr()) + slot * self._shape.slot_bytes
+
+    def move(self, source: int, target: int, length: int) -> None:
+        del length
+        size = [self._shape.heads, self._shape.tokens, self._shape.head_size]
+        for buffer in range(self._shape.buffers):
+            binding = self._copy.io_binding()
+            place = (self.device, self._device_id, self._shape.element, size)
+            binding.bind_input("source", *place, self.pointer(buffer, source))
+            binding.bind_output("target", *place, self.pointer(buffer, target))
+            self._copy.run_with_iobinding(binding)
+
+
+def open_cache(shape: CacheShape, config: SessionConfig) -> KvCache:
+    return CudaKvCache(shape, config) if config.device is Device.CUDA else CpuKvCache(shape)
+
+
+def copy_graph(shape: CacheShape) -> bytes:
+    """A serialised graph with one Identity node over one slot's slice."""
+    from onnx import TensorProto, helper  # noqa: PLC0415
+
+    element = TensorProto.FLOAT16 if shape.half else TensorProto.FLOAT
+    size = [shape.heads, shape.tokens, shape.head_size]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["source"], ["target"])],
+        "copy",
+        [helper.make_tensor_value_info("source", element, size)],
+        [helper.make_tensor_value_info("target", element, size)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    return bytes(model.SerializeToString())

@@ -1,0 +1,168 @@
+"""A decoder on ONNX Runtime: one session, one key/value cache bound in place, bindings made once.
+
+Contract of GroupQueryAttention on CPU up to ONNX Runtime 1.31: a run takes either many rows of one token (decode) or
+one row of many tokens (prefill chunk); more than one of both is refused. So the engine interleaves the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from trunkline_kit.errors import ConfigError, ModelError
+from trunkline_worker.genai_config import DecoderConfig
+from trunkline_worker.model_store import ModelFolder
+from trunkline_worker.runtimes.base import Logits
+from trunkline_worker.runtimes.kv_cache import CacheShape, open_cache
+from trunkline_worker.runtimes.session import SessionConfig, open_session
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_ELEMENTS: dict[str, type[np.float16 | np.float32]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
+class SlotConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much can be generated at once."""
+
+    slots: int = 8
+    """Requests that run at the same time."""
+    slot_tokens: int = 2048
+    """Tokens of prompt and answer that one slot holds; the model's own context is the upper bound."""
+
+
+class OnnxDecoder:
+    """Runs the decoder of a model folder. Raises ModelError for a graph that is not what its description says."""
+
+    def __init__(self, folder: ModelFolder, slots: SlotConfig, config: SessionConfig) -> None:
+        if folder.config.model.decoder is None:
+            raise ModelError(f"{folder.name} is an encoder; it cannot generate")
+        self._decoder = folder.config.model.decoder
+        self._session = open_session(folder.path / self._decoder.filename, config)
+        self.slots = slots.slots
+        self.slot_tokens = slots.slot_tokens
+        if self.slot_tokens > folder.config.model.context_length:
+            raise ConfigError(
+                f"slot_tokens is {self.slot_tokens}; {folder.name} has {folder.config.model.context_length}"
+            )
+        self.vocabulary_size = folder.config.model.vocab_size
+        self.provider = str(self._session.get_providers()[0])
+        self._device_id = config.device_id
+        graph = _inspect(self._session, self._decoder)
+        self._last_only = graph.last_only
+        self._element = graph.element
+        self._kv = open_cache(_cache_shape(self._decoder, slots, graph.element), config)
+        self._ids = np.zeros((self.slots, 1), np.int64)
+        self._logits: NDArray[Any] = np.zeros((self.slots, 1, self.vocabulary_size), graph.element)
+        self._places = np.arange(self.slot_tokens)
+        self._bindings: dict[tuple[int, int], onnxruntime.IOBinding] = {}
+
+    def prefill(self, slot: int, ids: Sequence[int], past: int) -> Logits:
+        tokens = np.asarray([ids], np.int64)
+        row: Logits = self._run(slot, tokens, np.array([past + len(ids)]))[0]
+        return row
+
+    def decode(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
+        tokens = self._ids[: len(ids)]
+        tokens[:, 0] = ids
+        return self._run(0, tokens, np.asarray(lengths))
+
+    def move(self, source: int, target: int, length: int) -> None:
+        self._kv.move(source, target, length)
+
+    def _run(self, first: int, tokens: NDArray[np.int64], lengths: NDArray[np.int64]) -> Logits:
+        rows, width = tokens.shape
+        names = self._decoder.inputs
+        binding = self._binding(first, rows)
+        covered = self._places[: int(lengths.max())]
+        mask = (covered < lengths[:, None]).astype(np.int64)
+        binding.bind_cpu_input(names.input_ids, tokens)
+        binding.bind_cpu_input(names.attention_mask, mask)
+        if isinstance(names.position_ids, str):
+            binding.bind_cpu_input(names.position_ids, lengths[:, None] - width + np.arange(width))
+        if not self._last_only and width > 1:
+            return self._run_full(binding, first, rows)
+        self._session.run_with_iobinding(binding)
+        return self._logits[first : first + rows, 0].astype(np.float32, copy=False)
+
+    def _run_full(self, binding: onnxruntime.IOBinding, first: int, rows: int) -> Logits:
+        """A graph that gives the logits of every position: let the session allocate them and keep the last."""
+        binding.bind_output(self._decoder.outputs.logits, "cpu")
+        self._session.run_with_iobinding(binding)
+        logits: NDArray[Any] = binding.get_outputs()[0].numpy()[:, -1].astype(np.float32)
+        del self._bindings[first, rows]
+        return logits
+
+    def _binding(self, first: int, rows: int) -> onnxruntime.IOBinding:
+        """Logits and cache of `rows` slots from `first`. Made once: two names a layer cost more than all else here."""
+        known = self._bindings.get((first, rows))
+        if known is not None:
+            return known
+        binding = self._session.io_binding()
+        logits = self._logits[first : first + rows]
+        outputs, inputs = self._decoder.outputs, self._decoder.inputs
+        binding.bind_output(outputs.logits, "cpu", 0, self._element, logits.shape, logits.ctypes.data)
+        shape = [rows, self._decoder.num_key_value_heads, self.slot_tokens, self._decoder.head_size]
+        place = (self._kv.device, self._device_id, self._element, shape)
+        parts = (
+            (inputs.past_key_names, outputs.present_key_names),
+            (inputs.past_value_names, outputs.present_value_names),
+        )
+        for layer in range(self._decoder.num_hidden_layers):
+            for part, (past, present) in enumerate(parts):
+                pointer = self._kv.pointer(2 * layer + part, first)
+                binding.bind_input(past % layer, *place, pointer)
+                binding.bind_output(present % layer, *place, pointer)
+        self._bindings[first, rows] = binding
+        return binding
+
+
+class _Graph(Struct, frozen=True, kw_only=True):
+    element: type[Any]
+    last_only: bool
+
+
+def _cache_shape(decoder: DecoderConfig, slots: SlotConfig, element: type[Any]) -> CacheShape:
+    return CacheShape(
+        buffers=2 * decoder.num_hidden_layers,
+        slots=slots.slots,
+        heads=decoder.num_key_value_heads,
+        tokens=slots.slot_tokens,
+        head_size=decoder.head_size,
+        half=element is np.float16,
+    )
+
+
+def _inspect(session: onnxruntime.InferenceSession, decoder: DecoderConfig) -> _Graph:
+    """Compare the graph with its description. Raises ModelError naming the input or output that does not fit."""
+    inputs = {value.name: value for value in session.get_inputs()}
+    outputs = {value.name: value for value in session.get_outputs()}
+    expected_inputs, expected_outputs = _expected(decoder)
+    for kind, names, expected in (("input", inputs, expected_inputs), ("output", outputs, expected_outputs)):
+        missing = sorted(expected - names.keys())
+        if missing:
+            raise ModelError(f"model.onnx has no {kind} {missing[0]!r}, which genai_config.json promises")
+    surplus = sorted(inputs.keys() - expected_inputs)
+    if surplus:
+        raise ModelError(f"model.onnx wants an input {surplus[0]!r} that this worker cannot give")
+    past = inputs[decoder.inputs.past_key_names % 0]
+    if past.type not in _ELEMENTS:
+        raise ModelError(f"{past.name} is {past.type}; the worker runs float32 and float16 caches")
+    if len(past.shape) != 4 or past.shape[1] not in (decoder.num_key_value_heads, None):
+        raise ModelError(f"{past.name} has the shape {past.shape}; expected [batch, {decoder.num_key_value_heads}, …]")
+    return _Graph(element=_ELEMENTS[past.type], last_only=outputs[decoder.outputs.logits].shape[1] == 1)
+
+
+def _expected(decoder: DecoderConfig) -> tuple[set[str], set[str]]:
+    inputs, outputs = decoder.inputs, decoder.outputs
+    layers = range(decoder.num_hidden_layers)
+    wanted = {inputs.input_ids, inputs.attention_mask}
+    if isinstance(inputs.position_ids, str):
+        wanted.add(inputs.position_ids)
+    wanted |= {name % layer for name in (inputs.past_key_names, inputs.past_value_names) for layer in layers}
+    given = {name % layer for name in (outputs.present_key_names, outputs.present_value_names) for layer in layers}
+    return wanted, given | {outputs.logits}

@@ -1,0 +1,114 @@
+"""One request on its way through the engine: its prompt, its tokens so far, its text, and why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+from msgspec import Struct
+
+from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, Timing, TokenLogprobs, Usage
+from trunkline_worker.runtimes.base import Logits
+from trunkline_worker.sampling import Sampler, logprobs
+from trunkline_worker.stopping import StopMatcher
+from trunkline_worker.tokenizer import IncrementalDetokenizer, TextCodec
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the engine imposes on every sequence."""
+
+    slot_tokens: int
+    eos_ids: AbstractSet[int]
+
+
+class Sequence:
+    """Mutable state of one request; owned by the engine's thread."""
+
+    def __init__(self, request: GenerationRequest, codec: TextCodec, limits: Limits, now_s: float) -> None:
+        self.request = request
+        self.sampler = Sampler(request.sampling, request.prompt_ids)
+        self.prefilled = 0
+        """Tokens of the prompt that the slot holds already."""
+        self.last_id = -1
+        """The newest token; it enters the slot with the next step."""
+        self.generated = 0
+        self._limits = limits
+        room = limits.slot_tokens - len(request.prompt_ids)
+        self._most = min(request.max_tokens, room) if request.max_tokens else room
+        self._text = IncrementalDetokenizer(codec)
+        self._stops = StopMatcher(request.stop)
+        self._arrived_s = self._started_s = self._prefilled_s = now_s
+
+    @property
+    def prompt_tokens(self) -> int:
+        return len(self.request.prompt_ids)
+
+    @property
+    def held_tokens(self) -> int:
+        """Tokens that its slot holds now."""
+        return self.prefilled + max(0, self.generated - 1)
+
+    @property
+    def length(self) -> int:
+        """Tokens its slot will hold once the newest one is in."""
+        return self.prompt_tokens + self.generated
+
+    def start(self, now_s: float) -> None:
+        """The request leaves the queue."""
+        self._started_s = self._prefilled_s = now_s
+
+    def first(self, now_s: float) -> None:
+        """The prompt is done."""
+        self._prefilled_s = now_s
+
+    def take(self, token_id: int, row: Logits, now_s: float) -> Delta:
+        """Append a sampled token; the delta says what became certain, and whether this was the last."""
+        self.last_id = token_id
+        self.generated += 1
+        text = "" if self._ends(token_id) else self._stops.push(self._text.push((token_id,)))
+        finish = self._finish(token_id)
+        if finish is not None and not self._stops.matched:
+            text += self._stops.push(self._text.flush())
+            text += self._stops.flush()
+        return Delta(
+            request_id=self.request.request_id,
+            usage=self.usage(),
+            token_ids=(token_id,),
+            text=text,
+            logprobs=self._logprobs(row, token_id),
+            finish=finish,
+            matched_stop=self._stops.matched if finish is not None else "",
+            timing=None if finish is None else self._timing(now_s),
+        )
+
+    def end(self, finish: FinishReason, now_s: float) -> Delta:
+        """The last delta of a request that did not end by itself; text that was held back comes out."""
+        held = self._stops.push(self._text.flush()) + self._stops.flush()
+        return Delta(
+            request_id=self.request.request_id,
+            usage=self.usage(),
+            text=held,
+            finish=finish,
+            timing=self._timing(now_s),
+        )
+
+    def usage(self) -> Usage:
+        return Usage(prompt_tokens=self.prompt_tokens, completion_tokens=self.generated)
+
+    def _ends(self, token_id: int) -> bool:
+        return token_id in self._limits.eos_ids and not self.request.ignore_eos
+
+    def _finish(self, token_id: int) -> FinishReason | None:
+        if self._ends(token_id) or self._stops.matched:
+            return FinishReason.STOP
+        return FinishReason.LENGTH if self.generated >= self._most else None
+
+    def _logprobs(self, row: Logits, token_id: int) -> tuple[TokenLogprobs, ...]:
+        wanted = self.request.top_logprobs
+        return () if wanted is None else (logprobs(row, token_id, wanted),)
+
+    def _timing(self, now_s: float) -> Timing:
+        return Timing(
+            queue_ms=(self._started_s - self._arrived_s) * 1000,
+            prefill_ms=(self._prefilled_s - self._started_s) * 1000,
+            decode_ms=(now_s - self._prefilled_s) * 1000,
+        )

@@ -1,0 +1,138 @@
+"""The real models: equal to the reference token for token, and the same whoever else is in the batch."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trunkline_kit.clock import SystemClock
+from trunkline_testkit.models import require_model
+from trunkline_worker.batching import BatchConfig, Batcher
+from trunkline_worker.catalogue import MINILM, SMOLLM2
+from trunkline_worker.convert.precision import Precision
+from trunkline_worker.embedding import EmbedConfig, OnnxEncoder
+from trunkline_worker.generation import GenerationRequest, SamplingOptions
+from trunkline_worker.model_store import open_model, verify
+from trunkline_worker.runtimes.onnx import OnnxDecoder, SlotConfig
+from trunkline_worker.runtimes.session import SessionConfig
+from trunkline_worker.tokenizer import (
+    ChatMessage,
+    IncrementalDetokenizer,
+    ModelTokenizer,
+    read_tokenizer,
+    read_tokenizer_config,
+)
+
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "smollm2_greedy.json").read_text(encoding="utf-8"))
+CASES = GOLDEN["cases"]
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="session")
+def small():
+    return open_model(require_model(SMOLLM2.name), SMOLLM2.name)
+
+
+@pytest.fixture(scope="session")
+def codec(small):
+    return ModelTokenizer(read_tokenizer(small.path / "tokenizer.json"), read_tokenizer_config(small.path))
+
+
+def generate(folder, codec, requests, slots):
+    """Ids of every request's answer."""
+    runtime = OnnxDecoder(folder, SlotConfig(slots=slots, slot_tokens=512), SessionConfig())
+    batcher = Batcher(runtime, codec, folder.config.model.eos_ids, BatchConfig(chunk_tokens=32), SystemClock())
+    for request in requests:
+        batcher.add(request)
+    answers = {request.request_id: [] for request in requests}
+    while batcher.has_work:
+        for delta in batcher.step():
+            answers[delta.request_id].extend(delta.token_ids)
+    return answers
+
+
+def golden_requests(**options) -> list[GenerationRequest]:
+    sampling = SamplingOptions(temperature=0)
+    return [
+        GenerationRequest(
+            request_id=case["prompt"],
+            prompt_ids=tuple(case["prompt_ids"]),
+            **{"sampling": sampling, "max_tokens": GOLDEN["new_tokens"]} | options,
+        )
+        for case in CASES
+    ]
+
+
+def test_the_float32_graph_answers_like_the_reference(codec):
+    home = require_model(SMOLLM2.name, Precision.F32)
+    folder = open_model(home, SMOLLM2.name, Precision.F32)
+    answers = generate(folder, codec, golden_requests(), slots=8)
+    assert len(CASES) == 15
+    for case in CASES:
+        assert answers[case["prompt"]] == case["answer_ids"], case["prompt"]
+
+
+def test_prompts_have_the_reference_tokens(codec):
+    for case in CASES:
+        assert codec.encode_chat([ChatMessage(role="user", content=case["prompt"])]) == case["prompt_ids"]
+
+
+# The model's vocabulary has no token for these bytes of UTF-8: six control characters and the planes 4 to 11, where
+# Unicode has assigned nothing. The reference drops them as well.
+UNKNOWN = "".join(map(chr, (0x04, 0x06, 0x13, 0x14, 0x16, 0x1D)))
+KNOWN = st.characters(codec="utf-8", exclude_characters=UNKNOWN).filter(lambda one: not 0x40000 <= ord(one) < 0xC0000)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(KNOWN))
+def test_any_text_comes_back(codec, text):
+    assert codec.decode(codec.encode(text)) == text
+
+
+@settings(max_examples=100, deadline=None)
+@given(ids=st.lists(st.integers(0, 49151), max_size=40))
+def test_pieces_of_any_ids_are_the_whole(codec, ids):
+    stream = IncrementalDetokenizer(codec)
+    assert "".join(stream.push([token]) for token in ids) + stream.flush() == codec.decode(ids)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_answers_do_not_depend_on_the_company(small, codec, temperature):
+    requests = [
+        GenerationRequest(
+            request_id=str(index),
+            prompt_ids=tuple(case["prompt_ids"]),
+            sampling=SamplingOptions(temperature=temperature, top_p=0.95, seed=index),
+            max_tokens=8 + 3 * index,
+        )
+        for index, case in enumerate(CASES[:12])
+    ]
+    alone = generate(small, codec, requests, slots=1)
+    for slots in (4, 8):
+        assert generate(small, codec, requests, slots=slots) == alone
+
+
+def test_damage_is_found(small):
+    assert verify(require_model(SMOLLM2.name), SMOLLM2.name).revision == small.revision
+
+
+def test_sentences_of_like_meaning_are_near():
+    folder = open_model(require_model(MINILM.name), MINILM.name)
+    encoder = OnnxEncoder(folder, read_tokenizer(folder.path / "tokenizer.json"), SessionConfig())
+    texts = [
+        "How do I reset my password?",
+        "I forgot my password, how can I change it?",
+        "What is the weather like in Paris?",
+        "word " * 400,
+    ]
+    made = encoder.embed(texts, EmbedConfig())
+    assert made.vectors.shape == (4, 384)
+    assert made.truncated_texts == 1
+    near, far = made.vectors[0] @ made.vectors[1], made.vectors[0] @ made.vectors[2]
+    assert near > 0.7
+    assert far < 0.3
+    alone = np.stack([encoder.embed([text], EmbedConfig()).vectors[0] for text in texts])
+    assert (alone * made.vectors).sum(axis=1).min() > 0.9999

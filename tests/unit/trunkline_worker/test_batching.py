@@ -1,0 +1,183 @@
+"""The batcher over the fake model, whose answers follow from what its slots hold."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trunkline_kit.clock import ManualClock
+from trunkline_kit.errors import ContextTooLong
+from trunkline_worker.batching import BatchConfig, Batcher, next_chunk
+from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, SamplingOptions
+from trunkline_worker.runtimes.fake import EOS_ID, ByteCodec, FakeDecoder
+from trunkline_worker.tokenizer import ChatMessage
+
+CODEC = ByteCodec()
+GREEDY = SamplingOptions(temperature=0)
+
+
+def ask(name: str, text: str, **options) -> GenerationRequest:
+    ids = tuple(CODEC.encode_chat([ChatMessage(role="user", content=text)]))
+    return GenerationRequest(request_id=name, prompt_ids=ids, **{"sampling": GREEDY} | options)
+
+
+def batcher(slots: int = 4, slot_tokens: int = 200, **config) -> Batcher:
+    runtime = FakeDecoder(slots, slot_tokens)
+    return Batcher(runtime, CODEC, frozenset({EOS_ID}), BatchConfig(**config), ManualClock())
+
+
+def drain(batch: Batcher) -> dict[str, list[Delta]]:
+    answers: dict[str, list[Delta]] = {}
+    while batch.has_work:
+        for delta in batch.step():
+            answers.setdefault(delta.request_id, []).append(delta)
+    return answers
+
+
+def text_of(deltas: list[Delta]) -> str:
+    return "".join(delta.text for delta in deltas)
+
+
+def run(requests: list[GenerationRequest], **config) -> dict[str, tuple[str, Delta]]:
+    batch = batcher(**config)
+    for request in requests:
+        batch.add(request)
+    return {name: (text_of(deltas), deltas[-1]) for name, deltas in drain(batch).items()}
+
+
+texts = st.text(min_size=1, max_size=30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(texts, min_size=1, max_size=12), st.sampled_from([1, 2, 4, 8]), st.integers(3, 40))
+def test_everybody_gets_their_own_answer(prompts, slots, chunk):
+    requests = [ask(str(index), prompt) for index, prompt in enumerate(prompts)]
+    answers = run(requests, slots=slots, slot_tokens=300, chunk_tokens=chunk, step_prefill_tokens=chunk)
+    for index, prompt in enumerate(prompts):
+        text, last = answers[str(index)]
+        assert text == prompt
+        assert last.finish is FinishReason.STOP
+        assert last.usage.prompt_tokens == len(prompt.encode()) + 1
+        assert last.usage.completion_tokens == len(prompt.encode()) + 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_answers_do_not_depend_on_the_company(temperature):
+    requests = [
+        ask(
+            str(n),
+            f"prompt number {n} " * (n % 4 + 1),
+            sampling=SamplingOptions(temperature=temperature, seed=n),
+            max_tokens=7 * n + 1,
+        )
+        for n in range(12)
+    ]
+    alone = {request.request_id: run([request])[request.request_id][0] for request in requests}
+    for slots in (1, 4, 8):
+        together = run(requests, slots=slots, chunk_tokens=16, step_prefill_tokens=16)
+        assert {name: text for name, (text, _) in together.items()} == alone
+
+
+@given(st.integers(1, 5000), st.integers(3, 300))
+def test_chunks_cover_the_prompt_and_none_is_a_lone_token(length, most):
+    sizes, left = [], length
+    while left:
+        sizes.append(next_chunk(left, most))
+        left -= sizes[-1]
+    assert sum(sizes) == length
+    assert max(sizes) <= most
+    assert 1 not in sizes or length == 1
+
+
+def test_a_long_prompt_does_not_stall_the_others():
+    batch = batcher(chunk_tokens=10, step_prefill_tokens=10)
+    batch.add(ask("short", "abcdefghij"))
+    batch.step()
+    batch.add(ask("long", "x" * 95))
+    seen = [[delta.request_id for delta in batch.step()] for _ in range(9)]
+    assert seen == [["short"]] * 9
+
+
+def test_a_cancelled_request_frees_its_slot_at_once():
+    batch = batcher(slots=2)
+    for name in ("a", "b", "c"):
+        batch.add(ask(name, name * 20))
+    batch.step()
+    assert (batch.load().running, batch.load().waiting) == (2, 1)
+    ended = batch.cancel("a")
+    assert ended is not None
+    assert ended.finish is FinishReason.ABORTED
+    assert ended.usage.completion_tokens == 2
+    assert batch.load().running == 1
+    answers = drain(batch)
+    assert text_of(answers["c"]) == "c" * 20
+    assert text_of(answers["b"]) == "b" * 18
+    assert batch.cancel("a") is None
+
+
+def test_waiting_and_filling_requests_can_be_cancelled():
+    batch = batcher(slots=2, chunk_tokens=10, step_prefill_tokens=10)
+    batch.add(ask("filling", "x" * 50))
+    batch.add(ask("waiting", "y"))
+    batch.step()
+    assert batch.cancel("filling") is not None
+    assert batch.cancel("waiting") is not None
+    assert not batch.has_work
+    batch.add(ask("next", "ok"))
+    assert text_of(drain(batch)["next"]) == "ok"
+
+
+def test_priority_then_arrival():
+    batch = batcher(slots=1)
+    for name, priority in (("first", 0), ("second", 0), ("urgent", 5)):
+        batch.add(ask(name, name, priority=priority))
+    assert list(drain(batch)) == ["urgent", "first", "second"]
+
+
+def test_length_and_context():
+    assert run([ask("a", "hello", max_tokens=3)])["a"][0] == "hel"
+    assert run([ask("a", "hello", max_tokens=3)])["a"][1].finish is FinishReason.LENGTH
+    text, last = run([ask("a", "x" * 60)], slot_tokens=100)["a"]
+    assert (text, last.finish, last.usage.completion_tokens) == ("x" * 39, FinishReason.LENGTH, 39)
+    with pytest.raises(ContextTooLong, match=r"100 tokens.*the prompt has 101"):
+        batcher(slot_tokens=100).add(ask("a", "x" * 100))
+
+
+def test_a_stop_string_ends_the_answer_before_itself():
+    text, last = run([ask("a", "one two three", stop=("two", "zzz"))])["a"]
+    assert (text, last.finish, last.matched_stop) == ("one ", FinishReason.STOP, "two")
+
+
+def test_characters_are_never_split():
+    batch = batcher()
+    batch.add(ask("a", "é🙂"))
+    assert [delta.text for delta in drain(batch)["a"]] == ["", "é", "", "", "", "🙂", ""]
+
+
+def test_held_text_comes_out_at_the_end():
+    assert run([ask("a", "hello", stop=("low",), max_tokens=5)])["a"][0] == "hello"
+    assert run([ask("a", "é", max_tokens=1)])["a"][0] == "\ufffd"
+
+
+def test_ignoring_the_end():
+    _, last = run([ask("a", "hi", ignore_eos=True, max_tokens=20)])["a"]
+    assert (last.usage.completion_tokens, last.finish) == (20, FinishReason.LENGTH)
+
+
+def test_logprobs_go_with_their_tokens():
+    batch = batcher()
+    batch.add(ask("a", "hi", top_logprobs=2))
+    deltas = drain(batch)["a"]
+    assert [delta.logprobs[0].chosen.token_id for delta in deltas] == [ord("h"), ord("i"), EOS_ID]
+    assert all(delta.logprobs[0].top[0] == delta.logprobs[0].chosen for delta in deltas)
+
+
+def test_load_counts_tokens_and_slots():
+    batch = batcher(slots=2, slot_tokens=100)
+    for name in ("a", "b", "c"):
+        batch.add(ask(name, "x" * 19))
+    assert batch.load().waiting_tokens == 60
+    batch.step()
+    load = batch.load()
+    # 20 tokens of prompt and the first of two sampled ones, in each of two slots.
+    assert (load.running, load.waiting, load.waiting_tokens, load.kv_usage) == (2, 1, 20, 42 / 200)
+    assert load.rate.per_s > 0

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from trunkline_kit.errors import ConfigError
+from trunkline_kit.settings import Server, Settings, Worker
+from trunkline_worker.config import WorkerConfig
+from trunkline_worker.convert.precision import Precision
+from trunkline_worker.runtimes.session import Device
+
+
+def test_the_files_words_become_the_workers():
+    worker = Worker(
+        model="m",
+        variant="f16",
+        device="cuda",
+        slots=3,
+        slot_tokens=512,
+        threads=2,
+        spinning=True,
+        queue_requests=0,
+        prefill_chunk_tokens=64,
+    )
+    settings = Settings(workers={"w": worker}, server=Server(drain_grace_s=7))
+    config = WorkerConfig.from_settings(settings, "w", listen=None, home=Path("/h"))
+    assert (config.listen, config.home, config.model) == (settings.listen.grpc, Path("/h"), "m")
+    assert (config.variant, config.session.device, config.session.spinning) == (Precision.F16, Device.CUDA, True)
+    assert (config.slots.slots, config.slots.slot_tokens, config.session.threads) == (3, 512, 2)
+    assert (config.batch.chunk_tokens, config.batch.max_waiting, config.embed.max_waiting) == (64, 0, 1)
+    assert config.drain_grace_s == 7
+    assert WorkerConfig.from_settings(settings, "w", listen="local:x", home=Path("/h")).listen == "local:x"
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(ConfigError, match=r"workers\.x is not in the configuration; there is none"):
+        WorkerConfig.from_settings(Settings(), "x", listen=None, home=Path("/h"))

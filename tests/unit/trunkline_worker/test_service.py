@@ -1,0 +1,177 @@
+"""The whole worker behind its contract, with the fake model, over the in-process transport."""
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import msgspec
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from trunkline.worker.v1 import worker_service_pb2 as pb
+from trunkline.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
+from trunkline_kit.errors import ModelError
+from trunkline_worker.app import open_worker
+from trunkline_worker.config import WorkerConfig
+from trunkline_worker.runtimes.onnx import SlotConfig
+from trunkline_worker.service import load_interval_s
+
+CONFIG = WorkerConfig(
+    listen="local:worker",
+    home=Path("/nowhere"),
+    model="fake:",
+    slots=SlotConfig(slots=2, slot_tokens=100_000),
+    drain_grace_s=0,
+)
+
+
+@pytest.fixture
+async def stub(kit):
+    async with open_worker(CONFIG, kit) as part, kit.net.channel(part.address) as channel:
+        yield WorkerServiceStub(channel)
+
+
+def chat(text: str = "hello", name: str = "r1", **fields) -> pb.GenerateRequest:
+    messages = msgspec.json.encode([{"role": "user", "content": text}])
+    fields = {"sampling": pb.SamplingOptions(temperature=0)} | fields
+    return pb.GenerateRequest(request_id=name, messages_json=messages, **fields)
+
+
+async def collect(stub, request):
+    return [message async for message in stub.Generate(request, timeout=30)]
+
+
+async def test_a_chat(stub):
+    messages = await collect(stub, chat("hi é", logprobs=True, top_logprobs=1))
+    assert "".join(message.text for message in messages) == "hi é"
+    last = messages[-1]
+    assert last.finish_reason == pb.FINISH_REASON_STOP
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (6, 6)
+    assert last.timing.decode_ms >= 0
+    assert [len(message.logprobs) for message in messages] == [1] * 6
+    first = messages[0].logprobs[0]
+    assert (first.token, first.utf8, first.top[0].token_id) == ("h", b"h", first.token_id)
+    assert first.logprob <= 0
+
+
+async def test_text_tokens_and_echo(stub):
+    text = pb.GenerateRequest(
+        request_id="a", text="abc", echo=True, max_tokens=2, sampling=pb.SamplingOptions(temperature=0)
+    )
+    messages = await collect(stub, text)
+    assert "".join(message.text for message in messages) == "abccc"
+    assert messages[-1].finish_reason == pb.FINISH_REASON_LENGTH
+    tokens = pb.GenerateRequest(request_id="a", tokens=pb.TokenIds(ids=[97]), max_tokens=1)
+    tokens.sampling.temperature = 0
+    assert (await collect(stub, tokens))[-1].text == "a"
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "reason"),
+    [
+        (pb.GenerateRequest(request_id="a"), "INVALID_ARGUMENT", "invalid_request"),
+        (chat(name=""), "INVALID_ARGUMENT", "invalid_request"),
+        (chat("x" * 100_000), "INVALID_ARGUMENT", "context_length_exceeded"),
+        (chat("x" * 100_001), "INVALID_ARGUMENT", "context_length_exceeded"),
+        (chat(tools_json=b'[{"type":"function"}]'), "INVALID_ARGUMENT", "unsupported_parameter"),
+        (chat(response_format_json=b'{"type":"json_object"}'), "INVALID_ARGUMENT", "unsupported_parameter"),
+        (chat(sampling=pb.SamplingOptions(temperature=3)), "INVALID_ARGUMENT", "invalid_request"),
+        (chat(top_logprobs=30, logprobs=True), "INVALID_ARGUMENT", "invalid_request"),
+    ],
+)
+async def test_bad_requests_get_their_status_and_reason(stub, request_, code, reason):
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await collect(stub, request_)
+    assert refused.value.code().name == code
+    assert dict(refused.value.trailing_metadata())["trunkline-reason"] == reason
+
+
+async def test_plain_formats_and_no_tools_are_fine(stub):
+    request = chat(tools_json=b"[]", response_format_json=b'{"type": "text"}')
+    assert (await collect(stub, request))[-1].finish_reason == pb.FINISH_REASON_STOP
+
+
+async def test_cancelling_frees_the_slot(stub):
+    call = stub.Generate(chat(ignore_eos=True), timeout=30)
+    await call.read()
+    call.cancel()
+    loads = stub.GetLoad(pb.GetLoadRequest(min_interval_ms=10), timeout=30)
+    async for load in loads:
+        assert load.max_running == 2
+        if load.running == 0:
+            break
+    loads.cancel()
+
+
+async def test_abort(stub):
+    call = stub.Generate(chat(name="long", ignore_eos=True), timeout=30)
+    await call.read()
+    assert (await stub.Abort(pb.AbortRequest(request_id="long"), timeout=5)).found
+    assert [message async for message in call][-1].finish_reason == pb.FINISH_REASON_ABORTED
+    assert not (await stub.Abort(pb.AbortRequest(request_id="long"), timeout=5)).found
+
+
+async def test_what_this_model_cannot_do(stub):
+    with pytest.raises(grpc.aio.AioRpcError, match="cannot embed"):
+        await stub.Embed(pb.EmbedRequest(texts=["a"]), timeout=5)
+    with pytest.raises(grpc.aio.AioRpcError, match="no classifier heads") as refused:
+        await stub.Classify(pb.ClassifyRequest(texts=["a"]), timeout=5)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_model_info(stub):
+    info = await stub.GetModelInfo(pb.GetModelInfoRequest(), timeout=5)
+    assert (info.model, info.kind, info.context_tokens) == ("fake", pb.MODEL_KIND_GENERATE, 100_000)
+    assert not info.supports_tools
+
+
+async def test_drain_turns_health_off(kit):
+    async with open_worker(CONFIG, kit) as part, kit.net.channel(part.address) as channel:
+        stub, health = WorkerServiceStub(channel), health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=30)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        await stub.Drain(pb.DrainRequest(grace_ms=10), timeout=5)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        watch.cancel()
+        with pytest.raises(grpc.aio.AioRpcError, match="draining"):
+            await collect(stub, chat())
+
+
+async def test_stopping_lets_a_generation_end_and_ends_load_streams(kit):
+    patient = msgspec.structs.replace(CONFIG, drain_grace_s=60.0)
+    text = "a longer text " * 20
+    async with kit.net.channel(CONFIG.listen) as channel, asyncio.TaskGroup() as group:
+        stub = WorkerServiceStub(channel)
+        async with open_worker(patient, kit):
+            loads = stub.GetLoad(pb.GetLoadRequest(min_interval_ms=10), timeout=30)
+            call = stub.Generate(chat(text), timeout=30)
+            first, _ = await call.read(), await loads.read()
+            answer, seen = group.create_task(rest(call)), group.create_task(rest(loads))
+    assert first.text + "".join(message.text for message in answer.result()) == text
+    assert seen.result()[-1].draining
+
+
+async def rest(call):
+    return [message async for message in call]
+
+
+async def test_metrics(kit):
+    async with open_worker(CONFIG, kit) as part, kit.net.channel(part.address) as channel:
+        await collect(WorkerServiceStub(channel), chat())
+        labels = {"model": "fake", "finish": "stop"}
+        assert kit.metrics.get_sample_value("trunkline_worker_requests_total", labels) == 1
+        assert kit.metrics.get_sample_value("trunkline_worker_slots", {"model": "fake"}) == 2
+        tokens = {"model": "fake", "direction": "completion"}
+        assert kit.metrics.get_sample_value("trunkline_worker_tokens_total", tokens) == 6
+
+
+async def test_a_model_that_is_not_prepared_refuses_to_start(kit, tmp_path):
+    with pytest.raises(ModelError, match="trunkline models prepare smollm2-135m-instruct"):
+        async with open_worker(WorkerConfig(listen="local:worker", home=tmp_path), kit):
+            pass
+
+
+def test_load_messages_are_never_closer_than_ten_milliseconds():
+    assert load_interval_s(pb.GetLoadRequest()) == 0.1
+    assert load_interval_s(pb.GetLoadRequest(min_interval_ms=1)) == 0.01
+    assert load_interval_s(pb.GetLoadRequest(min_interval_ms=2000)) == 2.0

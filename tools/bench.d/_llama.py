@@ -1,0 +1,86 @@
+"""llama.cpp's side of the worker benchmark; runs in an environment with llama-cpp-python and prints JSON.
+
+usage: _llama.py GGUF ROUNDS NEW_TOKENS THREADS
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import llama_cpp
+
+SLOTS = 8
+CONTEXT_TOKENS = 8192
+PREFILLS = (128, 512)
+BATCHES = (1, 4, 8)
+
+
+class Llama:
+    """A model with one context of several sequences."""
+
+    def __init__(self, path: str, threads: int) -> None:
+        llama_cpp.llama_backend_init()
+        self.model = llama_cpp.llama_model_load_from_file(path.encode(), llama_cpp.llama_model_default_params())
+        options = llama_cpp.llama_context_default_params()
+        options.n_ctx, options.n_batch, options.n_ubatch, options.n_seq_max = CONTEXT_TOKENS, 512, 512, SLOTS
+        options.n_threads = options.n_threads_batch = threads
+        self.context = llama_cpp.llama_init_from_model(self.model, options)
+        self.memory: Any = llama_cpp.llama_get_memory(self.context)
+        self.batch = llama_cpp.llama_batch_init(512, 0, 1)
+
+    def run(self, tokens: Sequence[tuple[int, int, int, bool]]) -> None:
+        """Decode (token, position, sequence, wants logits)."""
+        self.batch.n_tokens = len(tokens)
+        for index, (token, position, sequence, logits) in enumerate(tokens):
+            self.batch.token[index] = token
+            self.batch.pos[index] = position
+            self.batch.n_seq_id[index] = 1
+            self.batch.seq_id[index][0] = sequence
+            self.batch.logits[index] = logits
+        status = llama_cpp.llama_decode(self.context, self.batch)
+        if status != 0:
+            raise SystemExit(f"llama_decode returned {status}")
+
+    def clear(self) -> None:
+        llama_cpp.llama_memory_clear(self.memory, True)
+
+    def prefill_rate(self, count: int) -> float:
+        self.clear()
+        started_s = time.perf_counter()
+        self.run([(1000 + index, index, 0, index == count - 1) for index in range(count)])
+        llama_cpp.llama_get_logits(self.context)
+        return count / (time.perf_counter() - started_s)
+
+    def decode_rate(self, rows: int, new_tokens: int) -> float:
+        self.clear()
+        for row in range(rows):
+            self.run([(1000 + index, index, row, index == 32) for index in range(33)])
+        started_s = time.perf_counter()
+        for step in range(new_tokens - 1):
+            self.run([(1000 + row, 33 + step, row, True) for row in range(rows)])
+            llama_cpp.llama_get_logits(self.context)
+        return rows * (new_tokens - 1) / (time.perf_counter() - started_s)
+
+
+def main() -> int:
+    path, rounds, new_tokens, threads = sys.argv[1], *map(int, sys.argv[2:5])
+    quiet = llama_cpp.llama_log_callback(lambda *_: None)  # must outlive every call that may log
+    llama_cpp.llama_log_set(quiet, None)
+    llama = Llama(path, threads)
+    figures: dict[str, float] = {}
+    for count in PREFILLS:
+        llama.prefill_rate(count)
+        values = [llama.prefill_rate(count) for _ in range(rounds)]
+        figures |= {f"prefill_{count}": statistics.median(values), f"prefill_{count}_best": max(values)}
+    for rows in BATCHES:
+        values = [llama.decode_rate(rows, new_tokens) for _ in range(rounds)]
+        figures |= {f"decode_{rows}": statistics.median(values), f"decode_{rows}_best": max(values)}
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
