@@ -42,6 +42,11 @@ class Harness:
         """A sample's value, 0 where there is none."""
         return self._registry.get_sample_value(name, labels) or 0.0
 
+    async def get(self, path: str, **options: Any) -> aiohttp.ClientResponse:
+        reply = await self.http.get(self.url + path, **options)
+        await reply.read()
+        return reply
+
     async def post(self, path: str, body: Any = None, **options: Any) -> aiohttp.ClientResponse:
         options.setdefault("headers", {"authorization": f"Bearer {KEY}"})
         if body is not None:

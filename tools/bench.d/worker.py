@@ -109,7 +109,7 @@ async def engine_figures(home: Path, options: argparse.Namespace) -> Figures:
 
 def llama_figures(options: argparse.Namespace) -> Figures | None:
     """The same of llama.cpp, or None where it is not."""
-    python = os.environ.get("LLAMA_CPP_PYTHON") or (sys.executable if find_spec("llama_cpp") else None)  # noqa: TID251
+    python = os.environ.get("LLAMA_CPP_PYTHON") or (sys.executable if find_spec("llama_cpp") else None)
     if python is None or options.gguf is None:
         return None
     threads = options.threads or os.cpu_count() or 1

@@ -1,1 +1,1 @@
-
+"""The gateway: one URL in front of every model."""

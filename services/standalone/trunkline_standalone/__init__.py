@@ -1,1 +1,1 @@
-
+"""All of Trunkline in one process, and the `trunkline` command."""

@@ -82,7 +82,10 @@ def test_digests_are_the_standard_ones(tmp_path_factory, data):
 
 
 names = st.text("abc.", min_size=1, max_size=6)
-files = st.lists(st.builds(FileRecord, name=names, size_bytes=st.integers(0, 9), sha256=st.text("01", min_size=4, max_size=4)), max_size=5)
+files = st.lists(
+    st.builds(FileRecord, name=names, size_bytes=st.integers(0, 9), sha256=st.text("01", min_size=4, max_size=4)),
+    max_size=5,
+)
 
 
 @given(files, st.randoms())

@@ -61,6 +61,8 @@ def open_session(graph: Path, config: SessionConfig) -> onnxruntime.InferenceSes
         session = onnxruntime.InferenceSession(str(graph), session_options(config), providers=_providers(config))
     except (
         native.Fail,
+        native.InvalidArgument,
+        native.RuntimeException,
         native.InvalidGraph,
         native.InvalidProtobuf,
         native.NotImplemented,

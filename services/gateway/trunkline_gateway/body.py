@@ -1,0 +1,72 @@
+"""The caller's body: decoded as far as we decide on it, passed on otherwise as it came."""
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from trunkline_kit.errors import InvalidRequest
+
+T = TypeVar("T")
+
+Members = dict[str, msgspec.Raw]
+"""The top level of a JSON object; each value is the caller's own bytes."""
+
+_decode_members = msgspec.json.Decoder(Members).decode
+_PLACE = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"required field `(?P<name>[^`]+)`")
+_NO_STREAM_OPTIONS = msgspec.Raw(b'{"include_usage":true}')
+_USAGE_OPTION = msgspec.Raw(b"true")
+
+
+def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """`body` as what `decoder` makes. Raises InvalidRequest that names the field, as `param`, where one is to blame."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise InvalidRequest("the body is nested too deeply") from error
+
+
+def rebuilt(body: bytes, model: str, *, ask_usage: bool) -> bytes:
+    """The body with another model name and, if wanted, with `stream_options.include_usage`.
+
+    Every other value keeps its bytes. Members are written once each, so that a name given twice cannot mean one model
+    to us and another to the provider: both mean the last.
+    """
+    members = members_of(body)
+    members["model"] = msgspec.Raw(msgspec.json.encode(model))
+    if ask_usage:
+        members["stream_options"] = _with_usage(members.get("stream_options"))
+    return msgspec.json.encode(members)
+
+
+def members_of(body: bytes) -> Members:
+    """The top level of the body. Raises InvalidRequest."""
+    try:
+        return _decode_members(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the body is not a JSON object: {error}") from error
+
+
+def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
+    if options is None or bytes(options) == b"null":
+        return _NO_STREAM_OPTIONS
+    members = members_of(bytes(options))
+    members["include_usage"] = _USAGE_OPTION
+    return msgspec.Raw(msgspec.json.encode(members))
+
+
+def _wrong_field(message: str) -> InvalidRequest:
+    place, missing = _PLACE.search(message), _MISSING.search(message)
+    path = place["path"] if place else ""
+    text = message[: place.start()] if place else message
+    if missing:
+        path = f"{path}.{missing['name']}" if path else missing["name"]
+        return InvalidRequest(f"missing required parameter: {path}", param=path)
+    if not path:
+        return InvalidRequest(f"the body must be a JSON object: {text}")
+    return InvalidRequest(f"wrong value for {path}: {text[0].lower()}{text[1:]}", param=path)

@@ -1,0 +1,138 @@
+"""What the gateway takes from `trunkline.yaml`, and what of it is not enforced yet."""
+
+from collections.abc import Iterator
+from typing import Self
+
+import msgspec
+
+from trunkline_kit.errors import ConfigError
+from trunkline_kit.settings import (
+    AnthropicProvider,
+    Balance,
+    Key,
+    Listen,
+    Model,
+    OnFail,
+    Policy,
+    Provider,
+    Route,
+    Server,
+    Services,
+    Settings,
+    Team,
+)
+
+
+class ExtraKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key that is not in the file, such as the one that `trunkline up` makes. Only its hash is ever here."""
+
+    id: str
+    sha256: bytes
+    """32 bytes."""
+    team: str = "default"
+    models: tuple[str, ...] = ("*",)
+    policy: str | None = None
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that decides what this gateway does."""
+
+    listen: Listen = Listen()
+    services: Services = Services()
+    server: Server = Server()
+    providers: dict[str, Provider] = {}
+    models: dict[str, Model] = {}
+    routes: dict[str, Route] = {}
+    teams: dict[str, Team] = {}
+    keys: tuple[Key, ...] = ()
+    policies: dict[str, Policy] = {}
+    extra_keys: tuple[ExtraKey, ...] = ()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, extra_keys: tuple[ExtraKey, ...] = ()) -> Self:
+        """The gateway's part of the settings. Raises ConfigError for what this version cannot serve at all."""
+        config = cls(
+            listen=settings.listen,
+            services=settings.services,
+            server=settings.server,
+            providers=settings.providers,
+            models=settings.models,
+            routes=settings.routes,
+            teams=settings.teams,
+            keys=settings.keys,
+            policies=settings.policies,
+            extra_keys=extra_keys,
+        )
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Raises ConfigError, with the path inside the file."""
+        for name, model in self.models.items():
+            for index, deployment in enumerate(model.deployments):
+                place = f"models.{name}.deployments[{index}]"
+                provider = self.providers.get(deployment.provider)
+                if provider is None:
+                    raise ConfigError(f"{place}: there is no provider {deployment.provider!r} under providers:")
+                if isinstance(provider, AnthropicProvider):
+                    raise ConfigError(
+                        f"{place}: provider {deployment.provider!r} is of kind anthropic, which this version cannot"
+                        " serve yet; use kind openai or worker"
+                    )
+            self._check_names(f"models.{name}.fallbacks.on_error", model.fallbacks.on_error)
+        for name, route in self.routes.items():
+            if name in self.models:
+                raise ConfigError(f"routes.{name}: a model has the same name; rename one of them")
+            self._check_names(f"routes.{name}.otherwise", route.otherwise)
+        for key in self.keys:
+            if key.policy is not None and key.policy not in self.policies:
+                raise ConfigError(f"keys: {key.id!r} has policy {key.policy!r}, which is not under policies:")
+
+    def _check_names(self, place: str, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self.models:
+                raise ConfigError(f"{place}: there is no model {name!r} under models:")
+
+
+def unenforced(settings: Settings) -> list[str]:
+    """One line for each setting that is understood but does nothing in this version."""
+    return [*_of_providers(settings), *_of_models(settings), *_of_tenants(settings), *_of_policies(settings)]
+
+
+def _of_providers(settings: Settings) -> Iterator[str]:
+    for name, provider in settings.providers.items():
+        if isinstance(provider, AnthropicProvider):
+            yield f"providers.{name}: kind anthropic cannot be served yet; no model may use it"
+        elif getattr(provider, "bills_after_disconnect", False):
+            yield f"providers.{name}.bills_after_disconnect: a disconnect always cancels at the provider"
+
+
+def _of_models(settings: Settings) -> Iterator[str]:
+    for name, model in settings.models.items():
+        if model.hedge is not None:
+            yield f"models.{name}.hedge: requests are not hedged yet"
+        if model.fallbacks.on_context_window:
+            yield f"models.{name}.fallbacks.on_context_window: only on_error is followed yet"
+        if model.fallbacks.on_content_policy:
+            yield f"models.{name}.fallbacks.on_content_policy: only on_error is followed yet"
+        if model.balance is not Balance.WEIGHTED:
+            yield f"models.{name}.balance: {model.balance.value} is not there yet; deployments are picked by weight"
+
+
+def _of_tenants(settings: Settings) -> Iterator[str]:
+    for key in settings.keys:
+        if key.limits:
+            yield f"keys.{key.id}.limits: limits are not enforced yet"
+    for name, team in settings.teams.items():
+        if team.budgets:
+            yield f"teams.{name}.budgets: budgets are not enforced yet"
+
+
+def _of_policies(settings: Settings) -> Iterator[str]:
+    for name, policy in settings.policies.items():
+        if policy.guardrails.output:
+            yield f"policies.{name}.guardrails.output: answers are not checked yet"
+        if any(check.on_fail is OnFail.RETRY for check in policy.guardrails.input):
+            yield f"policies.{name}.guardrails.input: on_fail retry makes no sense before the model; it only flags"
+        if policy.cache.semantic is not None:
+            yield f"policies.{name}.cache.semantic: only the exact cache is there yet"

@@ -1,0 +1,113 @@
+"""The outermost layer, plain ASGI: request ids, a bound on requests in flight, the last word on errors.
+
+One layer instead of a stack of middleware: each wrapped call costs every request.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import Gauge
+
+from trunkline_gateway.http_errors import Problem, problem, unforeseen
+from trunkline_kit.errors import Overloaded, TrunklineError
+
+log = logging.getLogger(__name__)
+
+_VISIT = "trunkline_visit"
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_RETRY_S = 1.0
+_API = "/v1/"
+
+
+class Visit:
+    """What the edge knows of one HTTP request."""
+
+    __slots__ = ("_headers", "request_id")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._headers = dict(headers)
+        given = self._headers.get(b"x-request-id", b"")
+        self.request_id = given.decode() if _SANE_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
+
+    def header(self, name: bytes) -> bytes:
+        """A header's value; empty where it was not sent. Names are lower case."""
+        return self._headers.get(name, b"")
+
+    def text(self, name: bytes) -> str:
+        return self._headers.get(name, b"").decode("latin-1")
+
+
+def visit_of(scope: Scope) -> Visit:
+    """The visit that the edge left in the scope."""
+    visit: Visit = scope[_VISIT]  # type: ignore[literal-required]  # our own key
+    return visit
+
+
+class Edge:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp, concurrent_requests: int, in_flight: Gauge) -> None:
+        self._app = app
+        self._gauge = in_flight
+        self.concurrent_requests = concurrent_requests
+        """May be changed while requests run."""
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = Visit(scope["headers"])
+        scope[_VISIT] = visit  # type: ignore[literal-required]  # our own key
+        named = _Named(send, visit.request_id.encode())
+        if self._in_flight >= self.concurrent_requests and scope["path"].startswith(_API):
+            await answer(problem(self._full()), named)
+            return
+        self._in_flight += 1
+        self._gauge.inc()
+        try:
+            await self._app(scope, receive, named)
+        except Exception as error:
+            if named.started:
+                log.exception("request broke after its answer had begun", extra={"request_id": visit.request_id})
+                raise
+            await answer(problem(foreseen(error, visit)), named)
+        finally:
+            self._in_flight -= 1
+            self._gauge.dec()
+
+    def _full(self) -> Overloaded:
+        text = f"this gateway is busy with {self.concurrent_requests} requests, its limit; try again"
+        return Overloaded(text, retry_after_s=_RETRY_S)
+
+
+def foreseen(error: Exception, visit: Visit) -> TrunklineError:
+    """The error, if it is one of ours; in place of any other, one that says nothing, with the cause in the log."""
+    if isinstance(error, TrunklineError):
+        return error
+    log.error("request failed unforeseen", exc_info=error, extra={"request_id": visit.request_id})
+    return unforeseen()
+
+
+async def answer(found: Problem, send: Any) -> None:
+    """Send an error."""
+    await send({"type": "http.response.start", "status": found.status, "headers": list(found.headers)})
+    await send({"type": "http.response.body", "body": found.body, "more_body": False})
+
+
+class _Named:
+    """A send that puts the request id on the answer."""
+
+    __slots__ = ("_id", "_send", "started")
+
+    def __init__(self, send: Send, request_id: bytes) -> None:
+        self._send = send
+        self._id = request_id
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            message["headers"] = [*message["headers"], (b"x-request-id", self._id)]
+        await self._send(message)

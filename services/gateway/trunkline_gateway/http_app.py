@@ -1,0 +1,60 @@
+"""The Litestar application: routes, and every framework error in our shape."""
+
+from functools import partial
+from typing import Any
+
+from litestar import Litestar, Request
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from trunkline_gateway.door import Door
+from trunkline_gateway.edge import foreseen, visit_of
+from trunkline_gateway.http_errors import Problem, from_framework, problem
+from trunkline_gateway.openapi import document_route
+from trunkline_gateway.routes.chat import chat_route
+from trunkline_gateway.routes.completions import completion_route
+from trunkline_gateway.routes.embeddings import embedding_route
+from trunkline_gateway.routes.health import health_routes
+from trunkline_gateway.routes.models import model_routes
+from trunkline_kit.errors import TrunklineError
+
+
+def http_app(door: Door) -> Litestar:
+    """No middleware, no documentation pages, no logging set-up: what serves requests and nothing else."""
+    return Litestar(
+        [*routes_of(door), document_route(partial(routes_of, door))],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={HTTPException: _framework_error, TrunklineError: _own_error, Exception: _fault},
+    )
+
+
+def routes_of(door: Door) -> list[HTTPRouteHandler]:
+    """Everything that is in the document."""
+    return [
+        chat_route(door),
+        completion_route(door),
+        embedding_route(door),
+        *model_routes(door),
+        *health_routes(door),
+    ]
+
+
+def _own_error(_: Request[Any, Any, Any], error: TrunklineError) -> Response[bytes]:
+    return _response(problem(error))
+
+
+def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return _response(problem(foreseen(error, visit_of(request.scope))))
+
+
+def _framework_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    own, headers = from_framework(error, request.method, request.url.path)
+    found = problem(own)
+    return _response(Problem(found.status, [*found.headers, *headers], found.body))
+
+
+def _response(found: Problem) -> Response[bytes]:
+    headers = {name.decode(): value.decode("latin-1") for name, value in found.headers}
+    return Response(found.body, status_code=found.status, headers=headers, media_type="application/json")

@@ -1,0 +1,205 @@
+"""The way of one request: resolve, analyse, plan, attempt, relay, settle. HTTP and gRPC both call it."""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+from opentelemetry.trace import SpanKind
+
+from trunkline_gateway import body as bodies
+from trunkline_gateway.analysis import Analyst, Findings, Slot
+from trunkline_gateway.attempts import Attempts
+from trunkline_gateway.catalogue import Catalogue, Offer
+from trunkline_gateway.fingerprint import fingerprint
+from trunkline_gateway.plan import Target
+from trunkline_gateway.providers.base import Answer, Call, Provider, Terms
+from trunkline_gateway.relay import assembly
+from trunkline_gateway.relay.streaming import Clocks, Relay, Started, begin
+from trunkline_gateway.sink import Sink
+from trunkline_gateway.surface import CONTROL_DECODERS, OPERATIONS
+from trunkline_gateway.telemetry import Meters, describe, log_turn
+from trunkline_gateway.turn import Turn
+from trunkline_gateway.usage import Usage
+from trunkline_kit.clock import Clock
+from trunkline_kit.errors import ModelNotFound, TrunklineError
+from trunkline_kit.health import Readiness
+from trunkline_kit.settings import Route
+from trunkline_kit.tracing import Tracing
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a configuration comes down to. Replaced as a whole; a request sees one from start to end."""
+
+    catalogue: Catalogue
+    providers: Mapping[str, Provider]
+    readiness: Readiness
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the pipeline works with."""
+
+    analyst: Analyst
+    attempts: Attempts
+    meters: Meters
+    tracing: Tracing
+    clock: Clock
+
+
+class Pipeline:
+    """Answers requests. `state` is replaced on a reload."""
+
+    def __init__(self, parts: Parts, state: State) -> None:
+        self._analyst = parts.analyst
+        self._attempts = parts.attempts
+        self._meters = parts.meters
+        self._tracing = parts.tracing
+        self._clock = parts.clock
+        self.state = state
+
+    async def run(self, turn: Turn, body: bytes, sink: Sink, *, fresh: bool = False) -> None:
+        """Answer into `sink`. `fresh` passes the cache by. Raises TrunklineError before the sink was given anything.
+
+        Whatever happens, the request is settled: span, metrics, log line.
+        """
+        span = self._tracing.start(OPERATIONS[turn.surface], kind=SpanKind.SERVER, parent=turn.traceparent)
+        try:
+            with self._tracing.use(span):
+                await self._answer(turn, body, sink, fresh=fresh)
+        except asyncio.CancelledError:
+            turn.outcome, turn.status = "cancelled", 499
+            raise
+        except TrunklineError as error:
+            turn.outcome, turn.status = error.reason, error.http_status
+            raise
+        except BaseException:
+            turn.outcome, turn.status = "internal_error", 500
+            raise
+        finally:
+            took_s = self._clock.monotonic_s() - turn.started_s
+            self._meters.settle(turn, took_s)
+            describe(span, turn)
+            if self._tracing.tracer is not None:
+                span.end()
+            log_turn(turn, took_s)
+
+    async def _answer(self, turn: Turn, body: bytes, sink: Sink, *, fresh: bool) -> None:
+        state = self.state
+        call = call_of(turn, body)
+        found = state.catalogue.resolve(call.control.model, turn.principal)
+        offer, findings = await self._analysed(turn, call, found, state.catalogue, fresh=fresh)
+        if findings.cached is not None:
+            await self._replay(turn, call, findings.cached.body_json, sink)
+            return
+        if findings.body is not call.body:
+            call = msgspec.structs.replace(call, body=findings.body)
+        targets = state.catalogue.targets(findings.models or (offer.name,), self._attempts.dice)
+        errand = Errand(call=call, offer=offer, targets=targets, providers=state.providers, slot=findings.slot)
+        if turn.stream:
+            await self._stream(turn, errand, sink)
+        else:
+            await self._whole(turn, errand, sink)
+
+    async def _analysed(
+        self, turn: Turn, call: Call, found: Offer | Route, catalogue: Catalogue, *, fresh: bool
+    ) -> tuple[Offer, Findings]:
+        policy = catalogue.policy_of(turn.principal)
+        route = None if isinstance(found, Offer) else found
+        turn.model = found.name if isinstance(found, Offer) else call.control.model
+        if policy is None and isinstance(found, Offer):
+            return found, Findings(body=call.body)
+        mark = None
+        if policy is not None and policy.cache.exact is not None and not fresh:
+            targets = found.targets if isinstance(found, Offer) else ()
+            mark = fingerprint(turn.surface, call.body, turn.model, targets)
+        findings = await self._analyst.findings(turn, call, policy, route, mark)
+        if isinstance(found, Offer):
+            return found, findings
+        models = [name for name in findings.models if name in catalogue.offers]
+        if not models:
+            raise ModelNotFound(f"route {turn.model!r} leads to no model that is configured here", param="model")
+        turn.route = turn.route or turn.model
+        return catalogue.offers[models[0]], msgspec.structs.replace(findings, models=tuple(models))
+
+    async def _whole(self, turn: Turn, errand: "Errand", sink: Sink) -> None:
+        deadline_s = asyncio.get_running_loop().time() + errand.offer.timeouts.total_s
+        answer = await self._attempts.run(turn, errand.offer, errand.targets, deadline_s, errand.whole)
+        turn.usage, turn.outcome, turn.status = answer.usage, "ok", 200
+        await sink.whole(answer.body, turn.headers())
+        if errand.slot is not None and assembly.ended_cleanly(answer.body):
+            await self._analyst.store(turn, errand.slot, answer.body)
+
+    async def _stream(self, turn: Turn, errand: "Errand", sink: Sink) -> None:
+        timeouts = errand.offer.timeouts
+        deadline_s = asyncio.get_running_loop().time() + timeouts.total_s
+        started = await self._attempts.run(turn, errand.offer, errand.targets, deadline_s, errand.begin)
+        turn.first_token_s = self._clock.monotonic_s() - turn.started_s
+        provider = turn.target.provider if turn.target else ""
+        clocks = Clocks(idle_s=timeouts.idle_s, deadline_s=deadline_s)
+        relay = Relay(errand.call, provider, clocks, keep=errand.slot is not None)
+        turn.status = 200
+        try:
+            await sink.open(turn.headers())
+            await relay.run(started, sink)
+        finally:
+            started.stream.cut()
+            turn.usage = relay.relayed.usage
+        turn.outcome = "ok" if relay.relayed.complete else "broken"
+        if not relay.relayed.complete:
+            self._meters.broken(provider)
+        elif errand.slot is not None and relay.relayed.chunks:
+            kept = assembly.whole(relay.relayed.chunks)
+            if assembly.ended_cleanly(kept):
+                await self._analyst.store(turn, errand.slot, kept)
+
+    async def _replay(self, turn: Turn, call: Call, body: bytes, sink: Sink) -> None:
+        """A cached answer, in the form that was asked for, with the usage of the original."""
+        turn.outcome, turn.status, turn.usage = "cached", 200, usage_in(body)
+        if not turn.stream:
+            await sink.whole(body, turn.headers())
+            return
+        await sink.open(turn.headers())
+        await sink.events(assembly.stream(body, usage=call.wants_usage))
+        await sink.done()
+
+
+class Errand(msgspec.Struct, frozen=True, kw_only=True):
+    """A request with its plan."""
+
+    call: Call
+    offer: Offer
+    targets: tuple[Target, ...]
+    providers: Mapping[str, Provider]
+    slot: Slot | None
+
+    async def whole(self, target: Target, terms: Terms) -> Answer:
+        return await self.providers[target.provider].whole(self.call, target, terms)
+
+    async def begin(self, target: Target, terms: Terms) -> Started:
+        return await begin(self.providers[target.provider], self.call, target, terms)
+
+
+def call_of(turn: Turn, body: bytes) -> Call:
+    """Decode what we decide on. Raises InvalidRequest."""
+    control = bodies.decode(body, CONTROL_DECODERS[turn.surface])
+    call = Call(
+        surface=turn.surface,
+        body=body,
+        control=control,
+        request_id=turn.request_id,
+        cache_salt=turn.principal.team.encode(),
+    )
+    turn.model = control.model
+    turn.stream = call.wants_stream
+    return call
+
+
+class _WithUsage(msgspec.Struct, frozen=True):
+    usage: Usage | None = None
+
+
+_decode_usage = msgspec.json.Decoder(_WithUsage).decode
+
+
+def usage_in(body: bytes) -> Usage | None:
+    """The usage object of a whole answer of ours."""
+    return _decode_usage(body).usage

@@ -1,0 +1,1 @@
+"""Adapters to the places models live, one file each."""

@@ -1,0 +1,110 @@
+"""The seam between the gateway and the places models live."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from trunkline_gateway.chunks import Chunk
+from trunkline_gateway.openai_types import ChatControl, CompletionControl, Control
+from trunkline_gateway.plan import FailureKind, Target
+from trunkline_gateway.surface import Surface
+from trunkline_gateway.usage import Usage
+from trunkline_kit.errors import TrunklineError
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, as providers need it; the same for every attempt."""
+
+    surface: Surface
+    body: bytes
+    """The caller's own JSON."""
+    control: Control
+    request_id: str
+    cache_salt: bytes = b""
+    """The tenant, for a worker's prefix cache."""
+
+    @property
+    def wants_stream(self) -> bool:
+        return isinstance(self.control, (ChatControl, CompletionControl)) and bool(self.control.stream)
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the caller asked for usage inside the stream."""
+        if not isinstance(self.control, (ChatControl, CompletionControl)) or self.control.stream_options is None:
+            return False
+        return bool(self.control.stream_options.include_usage)
+
+    @property
+    def choices(self) -> int:
+        """How many choices a complete answer has."""
+        control = self.control
+        if not isinstance(control, (ChatControl, CompletionControl)):
+            return 0
+        prompts = _prompts(control.prompt) if isinstance(control, CompletionControl) else 1
+        return prompts * (control.n or 1)
+
+
+def _prompts(prompt: str | list[str | int | list[int]]) -> int:
+    """A string and a list of token ids are one prompt each."""
+    if isinstance(prompt, str) or not prompt or isinstance(prompt[0], int):
+        return 1
+    return len(prompt)
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt may take."""
+
+    connect_s: float
+    total_s: float
+    """What is left of the request's time."""
+    traceparent: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer in OpenAI's shape."""
+
+    body: bytes
+    usage: Usage | None = None
+    finishes: int = 0
+
+
+class ChunkStream(Protocol):
+    """A stream under way."""
+
+    async def next(self) -> list[Chunk] | None:
+        """What has arrived since; None at the end. Waits without a clock of its own. Raises TrunklineError."""
+
+    async def release(self) -> None:
+        """Give the connection back after the end; cuts it if the end was not reached, which cancels the work behind."""
+
+    def cut(self) -> None:
+        """Stop at once. Safe to call after the end."""
+
+
+class Provider(Protocol):
+    """An account at a place where models live. Raises AttemptFailed, or a TrunklineError the caller must see."""
+
+    kind: str
+
+    async def whole(self, call: Call, target: Target, terms: Terms) -> Answer:
+        """The whole answer."""
+
+    async def stream(self, call: Call, target: Target, terms: Terms) -> ChunkStream:
+        """Begin a stream; returns when the provider has accepted it."""
+
+    async def check(self, provider_model: str) -> str | None:
+        """For readiness: raises TrunklineError when this model cannot answer now; may return a detail."""
+
+
+OpenProvider = AbstractAsyncContextManager[Provider]
+
+
+class AttemptFailed(Exception):
+    """Raised when an attempt is over but another one may do better."""
+
+    def __init__(self, kind: FailureKind, error: TrunklineError) -> None:
+        super().__init__(str(error))
+        self.kind = kind
+        self.error = error
+        """What the caller is told if no other attempt does better."""

@@ -1,0 +1,262 @@
+"""Our own workers: one model each, over gRPC, answered in OpenAI's dialect."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import grpc
+import msgspec
+
+from trunkline.worker.v1 import worker_service_pb2 as pb
+from trunkline.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
+from trunkline_gateway import worker_requests
+from trunkline_gateway.answers import FINISH_REASONS, Heading, Writer, embedding_list, usage_from
+from trunkline_gateway.chunks import Chunk
+from trunkline_gateway.plan import FailureKind, Target
+from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, Provider, Terms
+from trunkline_gateway.surface import Surface
+from trunkline_gateway.usage import usage_of
+from trunkline_gateway.worker_requests import Abilities
+from trunkline_kit.clock import Clock
+from trunkline_kit.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    Overloaded,
+    TrunklineError,
+    Unavailable,
+    Unsupported,
+    UpstreamError,
+    UpstreamUnavailable,
+)
+from trunkline_kit.rpc import Net, from_rpc_error
+from trunkline_kit.settings import WorkerProvider
+
+INFO_S = 60.0
+"""How long what a worker says about its model is believed."""
+INFO_TIMEOUT_S = 2.0
+END_OF_CALL_S = 1.0
+"""How long the end of a call may take after its last step."""
+QUEUE_RETRY_S = 1.0
+"""What a caller is told to wait when a worker's queue is full and it names no time itself."""
+
+_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in the stubs
+
+
+class Info(msgspec.Struct, frozen=True):
+    """What a worker said about its model, and when."""
+
+    reply: pb.GetModelInfoResponse
+    asked_s: float
+
+
+class Workers:
+    """All workers of one `providers:` entry: one channel per model, opened with the first request for it."""
+
+    kind = "worker"
+
+    def __init__(self, name: str, target: str, net: Net, clock: Clock, stack: AsyncExitStack) -> None:
+        self.name = name
+        self._target = target
+        self._net = net
+        self._clock = clock
+        self._stack = stack
+        self._stubs: dict[str, Any] = {}
+        self._infos: dict[str, Info] = {}
+
+    async def whole(self, call: Call, target: Target, terms: Terms) -> Answer:
+        try:
+            if call.surface is Surface.EMBEDDING:
+                return await self._embed(call, target, terms)
+            stream = await self._generate(call, target, terms)
+            return await stream.collected()
+        except grpc.aio.AioRpcError as error:
+            raise self.failed(error) from error
+
+    async def stream(self, call: Call, target: Target, terms: Terms) -> "Generation":
+        try:
+            return await self._generate(call, target, terms)
+        except grpc.aio.AioRpcError as error:
+            raise self.failed(error) from error
+
+    async def check(self, provider_model: str) -> str | None:
+        """Raises UpstreamUnavailable when no worker of this model answers."""
+        try:
+            stub = await self._stub(provider_model)
+            reply = await stub.GetModelInfo(pb.GetModelInfoRequest(), timeout=INFO_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise _told(self.failed(error)) from error
+        return f"{reply.model} {reply.variant}".strip()
+
+    async def _stub(self, provider_model: str) -> Any:
+        stub = self._stubs.get(provider_model)
+        if stub is None:
+            target = self._target.replace("{model}", provider_model)
+            stub = WorkerServiceStub(await self._stack.enter_async_context(self._net.channel(target)))
+            self._stubs[provider_model] = stub
+        return stub
+
+    async def _info(self, stub: Any, provider_model: str, timeout_s: float) -> pb.GetModelInfoResponse:
+        known = self._infos.get(provider_model)
+        now_s = self._clock.monotonic_s()
+        if known is None or now_s - known.asked_s > INFO_S:
+            timeout_s = min(timeout_s, INFO_TIMEOUT_S)
+            reply = await stub.GetModelInfo(pb.GetModelInfoRequest(), timeout=timeout_s)
+            known = self._infos[provider_model] = Info(reply, now_s)
+        return known.reply
+
+    async def _generate(self, call: Call, target: Target, terms: Terms) -> "Generation":
+        stub = await self._stub(target.provider_model)
+        info = await self._info(stub, target.provider_model, terms.total_s)
+        if info.kind == pb.MODEL_KIND_EMBED:
+            raise InvalidRequest(f"the model {target.model!r} makes embeddings; use /v1/embeddings", param="model")
+        request = _request(call, info)
+        request.cache_salt = call.cache_salt
+        writer = Writer(
+            call.surface,
+            Heading(
+                id=f"{'chatcmpl' if call.surface is Surface.CHAT else 'cmpl'}-{call.request_id}",
+                created=int(self._clock.now_s()),
+                model=target.model,
+                fingerprint=info.revision or None,
+            ),
+            usage_in_stream=call.wants_usage,
+            top_logprobs=request.top_logprobs > 0,
+        )
+        rpc = stub.Generate(request, timeout=terms.total_s)
+        return Generation(self, rpc, writer, role=call.surface is Surface.CHAT)
+
+    async def _embed(self, call: Call, target: Target, terms: Terms) -> Answer:
+        asked = worker_requests.embedding(call.body)
+        stub = await self._stub(target.provider_model)
+        info = await self._info(stub, target.provider_model, terms.total_s)
+        if info.kind not in (pb.MODEL_KIND_EMBED, pb.MODEL_KIND_UNSPECIFIED):
+            raise InvalidRequest(f"the model {target.model!r} does not make embeddings", param="model")
+        if asked.dimensions not in (None, info.embedding_dimensions):
+            raise AttemptFailed(
+                FailureKind.UNFIT,
+                Unsupported(f"this model makes vectors of {info.embedding_dimensions} dimensions", param="dimensions"),
+            )
+        reply = await stub.Embed(asked.request, timeout=terms.total_s)
+        usage = usage_of(reply.prompt_tokens, 0)
+        return Answer(body=embedding_list(reply, target.model, as_base64=asked.as_base64), usage=usage)
+
+    def failed(self, error: grpc.aio.AioRpcError) -> Exception:
+        """A worker's error: what the caller must hear, or a failed attempt."""
+        found = from_rpc_error(error)
+        if isinstance(found, InvalidRequest) and not isinstance(found, (Unsupported, ModelNotFound)):
+            return found
+        return _attempt_failed(self.name, found)
+
+
+def _told(error: Exception) -> Exception:
+    return error.error if isinstance(error, AttemptFailed) else error
+
+
+def _request(call: Call, info: pb.GetModelInfoResponse) -> pb.GenerateRequest:
+    """Raises InvalidRequest, or AttemptFailed for what only this model cannot do."""
+    try:
+        if call.surface is Surface.CHAT:
+            abilities = Abilities(tools=info.supports_tools, response_format=info.supports_response_format)
+            return worker_requests.chat(call.body, call.request_id, abilities)
+        return worker_requests.completion(call.body, call.request_id)
+    except Unsupported as error:
+        raise AttemptFailed(FailureKind.UNFIT, error) from error
+
+
+def _attempt_failed(name: str, found: TrunklineError) -> AttemptFailed:
+    if isinstance(found, Overloaded):
+        wait_s = QUEUE_RETRY_S if found.retry_after_s is None else found.retry_after_s
+        return AttemptFailed(FailureKind.LIMITED, type(found)(found.message, retry_after_s=wait_s))
+    if isinstance(found, Unsupported):
+        return AttemptFailed(FailureKind.UNFIT, found)
+    if isinstance(found, DeadlineExceeded):
+        return AttemptFailed(FailureKind.SILENT, DeadlineExceeded(f"provider {name!r} did not finish in time"))
+    if isinstance(found, Unavailable):
+        text = f"the worker of provider {name!r} cannot be reached; see /readyz"
+        return AttemptFailed(FailureKind.BROKEN, UpstreamUnavailable(text, retry_after_s=QUEUE_RETRY_S))
+    return AttemptFailed(FailureKind.BROKEN, UpstreamError(f"the worker of provider {name!r} failed; see its log"))
+
+
+class Generation:
+    """One generation under way. Dropping or cutting it frees the worker's slot."""
+
+    def __init__(self, workers: Workers, rpc: Any, writer: Writer, *, role: bool) -> None:
+        self._workers = workers
+        self._rpc = rpc
+        self._writer = writer
+        self._role = role
+        self._finished = False
+
+    async def next(self) -> list[Chunk] | None:
+        """The next step's chunks. Raises AttemptFailed or a TrunklineError."""
+        if self._finished:
+            return None
+        try:
+            step = await self._rpc.read()
+        except grpc.aio.AioRpcError as error:
+            raise self._workers.failed(error) from error
+        if step is _EOF:
+            return None
+        return self._chunks(step)
+
+    def _chunks(self, step: pb.GenerateResponse) -> list[Chunk]:
+        chunks = []
+        if self._role:
+            self._role = False
+            chunks.append(Chunk(self._writer.role_chunk()))
+        if step.finish_reason == pb.FINISH_REASON_UNSPECIFIED:
+            if step.text or step.logprobs:
+                chunks.append(Chunk(self._writer.chunk(step.text, step.logprobs, None)))
+            return chunks
+        self._finished = True
+        finish = FINISH_REASONS.get(step.finish_reason)
+        if finish is None:
+            raise UpstreamError("the worker gave this generation up; send it again")
+        if step.text or step.logprobs:
+            chunks.append(Chunk(self._writer.chunk(step.text, step.logprobs, None)))
+        usage = usage_from(step.usage)
+        chunks.append(Chunk(self._writer.chunk("", (), finish), finishes=1))
+        chunks.append(Chunk(self._writer.usage_chunk(usage), usage=usage, bare_usage=True))
+        return chunks
+
+    async def collected(self) -> Answer:
+        """The whole answer. Cancelled, it frees the slot."""
+        texts: list[str] = []
+        logprobs: list[pb.TokenLogprob] = []
+        try:
+            while (step := await self._rpc.read()) is not _EOF:
+                texts.append(step.text)
+                logprobs += step.logprobs
+                if step.finish_reason != pb.FINISH_REASON_UNSPECIFIED:
+                    await self.release()
+                    return self._answer("".join(texts), logprobs, step)
+        finally:
+            self.cut()
+        raise AttemptFailed(FailureKind.BROKEN, UpstreamError("the worker ended without finishing; send it again"))
+
+    def _answer(self, text: str, logprobs: list[pb.TokenLogprob], last: pb.GenerateResponse) -> Answer:
+        finish = FINISH_REASONS.get(last.finish_reason)
+        if finish is None:
+            raise AttemptFailed(FailureKind.BROKEN, UpstreamError("the worker gave this generation up; send it again"))
+        usage = usage_from(last.usage)
+        return Answer(body=self._writer.whole(text, logprobs, finish, usage), usage=usage, finishes=1)
+
+    async def release(self) -> None:
+        """After the last step only the call's status is left; a cancel in its place would look like a hang-up."""
+        try:
+            async with asyncio.timeout(END_OF_CALL_S):
+                while await self._rpc.read() is not _EOF:
+                    pass
+        except (TimeoutError, grpc.aio.AioRpcError):
+            self.cut()
+
+    def cut(self) -> None:
+        self._rpc.cancel()
+
+
+@asynccontextmanager
+async def open_workers(name: str, settings: WorkerProvider, net: Net, clock: Clock) -> AsyncIterator[Provider]:
+    async with AsyncExitStack() as stack:
+        yield Workers(name, settings.target, net, clock, stack)

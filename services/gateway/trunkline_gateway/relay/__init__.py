@@ -1,0 +1,1 @@
+"""What happens to an answer on its way back."""

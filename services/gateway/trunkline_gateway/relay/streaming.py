@@ -1,0 +1,149 @@
+"""A stream on its way: held until it means something, passed on as it comes. Cut short, it never looks complete."""
+
+import asyncio
+
+import msgspec
+
+from trunkline_gateway.chunks import Chunk, error_of, is_meaningful
+from trunkline_gateway.plan import FailureKind, Target
+from trunkline_gateway.providers.base import AttemptFailed, Call, ChunkStream, Provider, Terms
+from trunkline_gateway.providers.statuses import in_stream, stream_error
+from trunkline_gateway.sink import Sink
+from trunkline_gateway.usage import Usage
+from trunkline_kit.errors import DeadlineExceeded, TrunklineError, UpstreamError
+
+HELD_CHUNKS_MAX = 64
+HELD_BYTES_MAX = 256 * 1024
+"""How much start-up chatter is held back before the reply is begun without meaning; Bifrost holds as much."""
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A stream that has said something, and what it said."""
+
+    stream: ChunkStream
+    held: list[Chunk]
+
+
+class Relayed(msgspec.Struct, kw_only=True):
+    """What came of a stream."""
+
+    finishes: int = 0
+    usage: Usage | None = None
+    complete: bool = False
+    chunks: list[bytes] | None = None
+    """Everything that was said, where somebody wants to keep it."""
+
+
+async def begin(provider: Provider, call: Call, target: Target, terms: Terms) -> Started:
+    """Open a stream and wait for its first meaningful event. Raises AttemptFailed."""
+    stream = await provider.stream(call, target, terms)
+    try:
+        return Started(stream, await _first_meaning(stream, target.provider))
+    except BaseException:
+        stream.cut()
+        raise
+
+
+async def _first_meaning(stream: ChunkStream, provider_name: str) -> list[Chunk]:
+    held: list[Chunk] = []
+    held_bytes = 0
+    while True:
+        try:
+            batch = await stream.next()
+        except UpstreamError as error:
+            raise AttemptFailed(FailureKind.BROKEN, error) from error
+        if batch is None:
+            text = f"provider {provider_name!r} ended its stream before it said anything"
+            raise AttemptFailed(FailureKind.BROKEN, UpstreamError(text))
+        held += batch
+        for chunk in batch:
+            # Nothing has been sent yet, so an error rescues more than the text that came just before it.
+            if chunk.error:
+                raise in_stream(provider_name, chunk.error)
+            held_bytes += len(chunk.data)
+        if any(is_meaningful(chunk) for chunk in batch):
+            return held
+        if len(held) > HELD_CHUNKS_MAX or held_bytes > HELD_BYTES_MAX:
+            return held
+
+
+class Clocks(msgspec.Struct, frozen=True, kw_only=True):
+    idle_s: float
+    deadline_s: float
+    """On the loop's clock."""
+
+
+class Relay:
+    """Passes one started stream on to one sink."""
+
+    def __init__(self, call: Call, provider_name: str, clocks: Clocks, *, keep: bool) -> None:
+        self._call = call
+        self._provider = provider_name
+        self._clocks = clocks
+        self.relayed = Relayed(chunks=[] if keep else None)
+
+    async def run(self, started: Started, sink: Sink) -> None:
+        """Relay to the end and tell the sink how it ended. Cancelled, it cuts the stream.
+
+        A stream whose every choice has a finish reason is complete, however its end looked.
+        """
+        stream = started.stream
+        try:
+            error = await self._pumped(started, sink)
+            if self.relayed.finishes >= self._call.choices:
+                self.relayed.complete = True
+                await sink.done()
+                await stream.release()
+            else:
+                await sink.broken(error)
+        finally:
+            stream.cut()
+
+    async def _pumped(self, started: Started, sink: Sink) -> TrunklineError:
+        """Pass everything on; returns what is wrong with the stream if it is not complete now."""
+        try:
+            await self._pump(started, sink)
+        except TimeoutError:
+            return self._too_slow()
+        except AttemptFailed as failed:
+            return failed.error
+        except TrunklineError as error:
+            return error
+        return UpstreamError(f"provider {self._provider!r} ended its stream without finishing")
+
+    async def _pump(self, started: Started, sink: Sink) -> None:
+        loop = asyncio.get_running_loop()
+        deadline_s, idle_s = self._clocks.deadline_s, self._clocks.idle_s
+        batch: list[Chunk] | None = started.held
+        async with asyncio.timeout_at(deadline_s) as clock:
+            while batch is not None:
+                datas, error = self._pass(batch)
+                if datas:
+                    await sink.events(datas)
+                if error is not None:
+                    raise error
+                clock.reschedule(min(deadline_s, loop.time() + idle_s))
+                batch = await started.stream.next()
+                clock.reschedule(deadline_s)
+
+    def _pass(self, batch: list[Chunk]) -> tuple[list[bytes], TrunklineError | None]:
+        """Note what matters; what the caller gets of it, and the error that ends it there, if one does."""
+        relayed = self.relayed
+        datas: list[bytes] = []
+        for chunk in batch:
+            if chunk.error:
+                return datas, stream_error(self._provider, error_of(chunk.error))
+            relayed.finishes += chunk.finishes
+            if chunk.usage is not None:
+                relayed.usage = chunk.usage
+                if chunk.bare_usage and not self._call.wants_usage:
+                    continue
+            datas.append(chunk.data)
+        if relayed.chunks is not None:
+            relayed.chunks += [chunk.data for chunk in batch]
+        return datas, None
+
+    def _too_slow(self) -> TrunklineError:
+        late = asyncio.get_running_loop().time() >= self._clocks.deadline_s
+        limit = "the request's total time is up" if late else f"nothing came for {self._clocks.idle_s:g} s"
+        return DeadlineExceeded(f"provider {self._provider!r} stopped in mid-stream: {limit}")

@@ -1,0 +1,183 @@
+"""An answer over HTTP: reads the body, runs the pipeline while watching the connection, writes what comes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from litestar.response.base import ASGIResponse
+from litestar.types import HTTPRequestEvent, Receive, Scope, Send
+
+from trunkline_gateway.edge import Visit, visit_of
+from trunkline_gateway.http_errors import in_stream
+from trunkline_gateway.sink import Headers
+from trunkline_gateway.sse import DONE, PING, event, events
+from trunkline_kit.errors import BodyTooLarge, InvalidRequest, TrunklineError
+
+BODY_S = 60.0
+"""How long a request's body may take to arrive."""
+HEARTBEAT_S = 15.0
+"""After this much silence a stream gets a comment, so that proxies on the way keep it open."""
+
+_JSON = [(b"content-type", b"application/json")]
+_EVENT_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+_END = event(DONE)
+
+Work = Callable[["HttpSink", bytes], Awaitable[None]]
+
+
+class ClientGone(Exception):
+    """The connection was closed by the caller. Only ever seen inside this module."""
+
+
+class Reply(ASGIResponse):
+    """What the POST handlers return. Litestar calls it like any other response; it does all the work then.
+
+    The work runs in the request's own task, with one more that waits for the connection to close: when it does, the
+    work is cancelled wherever it is, before the first token as well as in mid-stream.
+    """
+
+    def __init__(self, work: Work, limit_bytes: int) -> None:
+        # Not calling the parent's: it would build headers for a body that does not exist yet.
+        self._work = work
+        self._limit_bytes = limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = visit_of(scope)
+        body = await read_body(visit, receive, self._limit_bytes)
+        try:
+            async with asyncio.TaskGroup() as group:
+                watcher = group.create_task(_until_gone(receive))
+                sink = HttpSink(send, group, watcher)
+                try:
+                    await self._work(sink, body)
+                finally:
+                    sink.close()
+        except BaseExceptionGroup as failed:
+            if (error := _other_than_gone(failed)) is not None:
+                raise error from error.__cause__
+
+
+def _other_than_gone(failed: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """What went wrong, plainly; None where the caller has left and nobody is there to hear it."""
+    if any(isinstance(error, ClientGone) for error in failed.exceptions):
+        return None
+    return failed.exceptions[0]
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise ClientGone
+
+
+async def read_body(visit: Visit, receive: Receive, limit_bytes: int) -> bytes:
+    """The whole body. Raises BodyTooLarge as soon as it is known, InvalidRequest for one that cannot be read."""
+    _check_head(visit, limit_bytes)
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _body(receive, limit_bytes)
+    except TimeoutError as error:
+        raise InvalidRequest(f"the body did not arrive within {BODY_S:g} s") from error
+
+
+def _check_head(visit: Visit, limit_bytes: int) -> None:
+    length = visit.header(b"content-length")
+    if length and (not length.isdigit() or len(length) > 18):
+        raise InvalidRequest("content-length is not a number")
+    if length and int(length) > limit_bytes:
+        raise _too_large(limit_bytes)
+    kind = visit.header(b"content-type")
+    if kind and not kind.startswith(b"application/json") and b"json" not in kind:
+        raise InvalidRequest("the body must be JSON: send content-type: application/json")
+    encoding = visit.header(b"content-encoding")
+    if encoding and encoding != b"identity":
+        raise InvalidRequest("compressed bodies are not supported: send it without content-encoding")
+
+
+async def _body(receive: Receive, limit_bytes: int) -> bytes:
+    pieces: list[bytes] = []
+    size_bytes = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("the connection closed before the body was complete")
+        piece = cast("HTTPRequestEvent", message)["body"]
+        size_bytes += len(piece)
+        if size_bytes > limit_bytes:
+            raise _too_large(limit_bytes)
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_large(limit_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than {limit_bytes} bytes, the limit of this gateway")
+
+
+class HttpSink:
+    """Writes one answer. Keeps a silent stream alive with comments."""
+
+    def __init__(self, send: Send, group: asyncio.TaskGroup, watcher: asyncio.Task[None]) -> None:
+        self._send = send
+        self._group = group
+        self._watcher = watcher
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._written_s = 0.0
+
+    async def whole(self, body: bytes, headers: Headers) -> None:
+        self._watcher.cancel()
+        length = (b"content-length", b"%d" % len(body))
+        await self._start([*_JSON, length, *_raw(headers)])
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def open(self, headers: Headers) -> None:
+        await self._start([*_EVENT_STREAM, *_raw(headers)])
+        self._written_s = self._loop.time()
+        self._arm(HEARTBEAT_S)
+
+    async def events(self, chunks: list[bytes]) -> None:
+        self._written_s = self._loop.time()
+        await self._write(events(chunks))
+
+    async def done(self) -> None:
+        await self._last(_END)
+
+    async def broken(self, error: TrunklineError) -> None:
+        await self._last(event(in_stream(error)))
+
+    def close(self) -> None:
+        """Stop watching and pinging."""
+        self._watcher.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _last(self, data: bytes) -> None:
+        """From here on a closed connection is no reason to stop: everything has been said."""
+        self.close()
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    def _arm(self, after_s: float) -> None:
+        self._timer = self._loop.call_later(after_s, self._beat)
+
+    def _beat(self) -> None:
+        silent_s = self._loop.time() - self._written_s
+        if silent_s >= HEARTBEAT_S:
+            self._written_s = self._loop.time()
+            self._group.create_task(self._write(PING))
+            silent_s = 0.0
+        self._arm(HEARTBEAT_S - silent_s)
+
+
+def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]

@@ -1,0 +1,28 @@
+"""POST /v1/completions."""
+
+from litestar import post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import Scope
+
+from trunkline_gateway.answers import TextCompletion
+from trunkline_gateway.door import Door
+from trunkline_gateway.openapi import errors_of, json_of
+from trunkline_gateway.reply import Reply
+from trunkline_gateway.surface import Surface
+
+
+def completion_route(door: Door) -> HTTPRouteHandler:
+    """The handler."""
+
+    @post(
+        "/v1/completions",
+        status_code=200,
+        operation_id="createCompletion",
+        summary="Continue a text, whole or as a stream of events.",
+        responses={200: json_of(TextCompletion), **errors_of(400, 401, 404, 413, 429, 502, 503, 504)},
+        tags=["models"],
+    )
+    async def create_completion(scope: Scope) -> Reply:
+        return door.reply(scope, Surface.COMPLETION)
+
+    return create_completion

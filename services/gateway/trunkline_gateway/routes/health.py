@@ -1,0 +1,56 @@
+"""GET /livez, /readyz and /: whether it is there, whether it is fit, and what it is."""
+
+import msgspec
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from trunkline_gateway.door import Door
+from trunkline_gateway.openapi import json_of
+from trunkline_kit.health import ReadinessReport
+
+
+class Alive(msgspec.Struct, frozen=True):
+    status: str = "ok"
+
+
+class Index(msgspec.Struct, frozen=True):
+    """What GET / answers."""
+
+    name: str = "trunkline gateway"
+    what: str = "One URL in front of every model. Point an OpenAI SDK at <this URL>/v1 and send a key of this gateway."
+    endpoints: tuple[str, ...] = (
+        "POST /v1/chat/completions",
+        "POST /v1/completions",
+        "POST /v1/embeddings",
+        "GET /v1/models",
+        "GET /v1/models/{id}",
+        "GET /livez",
+        "GET /readyz",
+        "GET /openapi.json",
+    )
+
+
+def health_routes(door: Door) -> tuple[HTTPRouteHandler, ...]:
+    """The handlers. None needs a key."""
+
+    @get("/livez", operation_id="livez", summary="The process runs.", responses={200: json_of(Alive)}, tags=["health"])
+    async def livez() -> Response[Alive]:
+        return Response(Alive())
+
+    @get(
+        "/readyz",
+        operation_id="readyz",
+        summary="Whether requests would be answered: every part, up or not, and whether that matters.",
+        responses={200: json_of(ReadinessReport), 503: json_of(ReadinessReport, "A part that is needed is down.")},
+        tags=["health"],
+    )
+    async def readyz() -> Response[ReadinessReport]:
+        report = await door.pipeline.state.readiness.report()
+        return Response(report, status_code=200 if report.ready else 503)
+
+    @get("/", operation_id="index", summary="What this is.", responses={200: json_of(Index)}, tags=["health"])
+    async def index() -> Response[Index]:
+        return Response(Index())
+
+    return livez, readyz, index

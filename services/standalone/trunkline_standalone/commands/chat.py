@@ -1,0 +1,145 @@
+"""`trunkline chat`: one question to a running gateway over its HTTP API, printed as it comes."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from trunkline_kit.errors import (
+    ConfigError,
+    InvalidRequest,
+    TrunklineError,
+    Unauthenticated,
+    Unavailable,
+    UpstreamError,
+)
+
+_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=120.0)
+_LINE_BYTES_MAX = 1 << 20
+_DATA = b"data:"
+_DONE = b"[DONE]"
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What to ask whom."""
+
+    text: str
+    model: str
+    url: str
+    key: str | None
+    system: str | None
+    stream: bool
+
+
+class _Message(msgspec.Struct, frozen=True):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    delta: _Message = _Message()
+    message: _Message = _Message()
+
+
+class _Fault(msgspec.Struct, frozen=True):
+    message: str = "the gateway gave no reason"
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """A chunk, a whole answer or an error: what of it is printed."""
+
+    choices: tuple[_Choice, ...] = ()
+    error: _Fault | None = None
+
+
+def run_chat(question: Question, home: Path) -> None:
+    """Ask and print. Raises TrunklineError in words for people."""
+    if question.text == "-":
+        question = msgspec.structs.replace(question, text=sys.stdin.read())
+    if not question.text.strip():
+        raise InvalidRequest("nothing to say; give the text, or `-` and something on standard input")
+    asyncio.run(_print(question, question.key or _key_of(home.expanduser() / "key")))
+
+
+def _key_of(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"no key: {path} cannot be read; start a gateway with `trunkline up`, or give --key or TRUNKLINE_API_KEY"
+        ) from error
+
+
+async def _print(question: Question, key: str) -> None:
+    try:
+        async for text in answer(question, key):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    finally:
+        sys.stdout.write("\n")
+
+
+async def answer(question: Question, key: str) -> AsyncIterator[str]:
+    """The answer's pieces. Raises Unavailable when nobody listens, UpstreamError for an answer that breaks off."""
+    url = f"{question.url.rstrip('/').removesuffix('/v1')}/v1/chat/completions"
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT, read_bufsize=_LINE_BYTES_MAX) as session,
+            session.post(url, data=_body(question), headers=headers) as response,
+        ):
+            if response.status != 200:
+                raise _refusal(response.status, await response.read())
+            pieces = _pieces(response.content) if question.stream else _whole(response)
+            async for text in pieces:
+                yield text
+    except aiohttp.InvalidURL as error:
+        raise InvalidRequest(f"{question.url} is no URL; --url takes one such as http://127.0.0.1:8080") from error
+    except aiohttp.ClientConnectorError as error:
+        raise Unavailable(f"no gateway answers at {question.url}; start one with `trunkline up`") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise UpstreamError(f"the answer broke off: {type(error).__name__}; ask again") from error
+
+
+def _body(question: Question) -> bytes:
+    messages = [{"role": "user", "content": question.text}]
+    if question.system:
+        messages.insert(0, {"role": "system", "content": question.system})
+    return msgspec.json.encode({"model": question.model, "messages": messages, "stream": question.stream})
+
+
+async def _pieces(lines: aiohttp.StreamReader) -> AsyncIterator[str]:
+    """Of a stream of server-sent events; it must end with `[DONE]`."""
+    async for line in lines:
+        data = line.removeprefix(_DATA).strip()
+        if not line.startswith(_DATA):
+            continue
+        if data == _DONE:
+            return
+        found = _decode(data)
+        if found.error is not None:
+            raise UpstreamError(found.error.message)
+        for choice in found.choices[:1]:
+            yield choice.delta.content or ""
+    raise UpstreamError("the answer broke off before its end; ask again")
+
+
+async def _whole(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
+    for choice in _decode(await response.read()).choices[:1]:
+        yield choice.message.content or ""
+
+
+def _decode(data: bytes) -> _Answer:
+    try:
+        return msgspec.json.decode(data, type=_Answer)
+    except msgspec.DecodeError as error:
+        raise UpstreamError("what answered is no gateway: its answer is not JSON; check --url") from error
+
+
+def _refusal(status: int, body: bytes) -> TrunklineError:
+    fault = (_decode(body).error or _Fault()).message
+    if status == 401:
+        return Unauthenticated(f"{fault} (--key, TRUNKLINE_API_KEY or --home give another key)")
+    return Unavailable(f"HTTP {status}: {fault}")

@@ -1,0 +1,86 @@
+"""Preparing models, with a bar on a terminal and plain lines elsewhere."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from trunkline_worker.catalogue import find_model
+from trunkline_worker.convert.precision import Precision
+from trunkline_worker.prepare import prepare
+from trunkline_worker.progress import Progress, Step
+
+STEPS = {
+    Step.WAIT: "waiting for another process that prepares it",
+    Step.DOWNLOAD: "downloading",
+    Step.CHECK: "checking",
+    Step.UNPACK: "unpacking",
+    Step.CONVERT: "converting",
+    Step.INSTALL: "putting in place",
+    Step.DONE: "ready",
+}
+
+
+class Wanted(Struct, frozen=True):
+    """A model of the catalogue in one variant."""
+
+    name: str
+    variant: Precision | None
+    """None: the model's own default."""
+
+
+def wanted(name: str, variant: str | None = None) -> Wanted:
+    """Raises ModelNotFound for a name that the catalogue does not have."""
+    return Wanted(find_model(name).name, None if variant is None else Precision(variant))
+
+
+def prepare_all(home: Path, models: Sequence[Wanted]) -> None:
+    """Prepare what is missing, one after the other. Blocks. Raises ModelError."""
+    console = Console(stderr=True)
+    show = _bars(console) if console.is_terminal else _lines()
+    with show as report:
+        for model in models:
+            prepare(model.name, home, report, model.variant)
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Progress]:
+    """One bar a model; it appears with the first step that takes time, so that a second start shows none."""
+    columns = (TextColumn("{task.fields[model]}"), TextColumn("{task.description}"), BarColumn())
+    with Bars(*columns, DownloadColumn(), TimeElapsedColumn(), console=console, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(model: str, step: Step, done_bytes: int, total_bytes: int) -> None:
+            if step is Step.DONE and model not in tasks:
+                return
+            if model not in tasks:
+                tasks[model] = progress.add_task("", model=model, total=None)
+            total = total_bytes or None
+            if step is Step.DONE:
+                done_bytes = total = 1
+            progress.update(tasks[model], description=STEPS[step], completed=done_bytes, total=total)
+
+        yield report
+
+
+@contextmanager
+def _lines() -> Iterator[Progress]:
+    """A line when a step begins, and a tenth of a download further."""
+    last: dict[str, tuple[Step, int]] = {}
+
+    def report(model: str, step: Step, done_bytes: int, total_bytes: int) -> None:
+        if step is Step.DONE and model not in last:
+            return
+        tenth = 10 * done_bytes // total_bytes if total_bytes else 0
+        if last.get(model) == (step, tenth):
+            return
+        last[model] = (step, tenth)
+        share = f" {10 * tenth} %" if step is Step.DOWNLOAD and total_bytes else ""
+        print(f"{model}: {STEPS[step]}{share}", file=sys.stderr, flush=True)  # noqa: T201 - for people
+
+    yield report

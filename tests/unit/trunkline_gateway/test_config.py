@@ -1,0 +1,83 @@
+"""What cannot be served is refused, what is not enforced is said."""
+
+import pytest
+
+from trunkline_gateway.config import ExtraKey, GatewayConfig, unenforced
+from trunkline_kit.config import decode
+from trunkline_kit.errors import ConfigError
+from trunkline_kit.settings import Settings
+
+UP = {"up": {"kind": "openai"}}
+MODEL = {"m": {"deployments": [{"provider": "up", "model": "x"}]}}
+
+
+def settings(**tree):
+    return decode({"providers": UP, "models": MODEL, **tree}, Settings)
+
+
+@pytest.mark.parametrize(
+    ("tree", "text"),
+    [
+        ({"providers": {}}, r"models.m.deployments\[0\]: there is no provider 'up'"),
+        ({"providers": {"up": {"kind": "anthropic"}}}, "kind anthropic, which this version cannot serve yet"),
+        (
+            {"models": {"m": {**MODEL["m"], "fallbacks": {"on_error": ["z"]}}}},
+            "fallbacks.on_error: there is no model 'z'",
+        ),
+        ({"routes": {"m": {"otherwise": ["m"]}}}, "routes.m: a model has the same name"),
+        ({"routes": {"auto": {"otherwise": ["z"]}}}, "routes.auto.otherwise: there is no model 'z'"),
+        ({"keys": [{"id": "k", "secret": "env:K", "policy": "p"}]}, "'k' has policy 'p'"),
+    ],
+)
+def test_what_cannot_be_served_names_its_place(tree, text):
+    with pytest.raises(ConfigError, match=text):
+        GatewayConfig.from_settings(settings(**tree))
+
+
+def test_extra_keys_come_along():
+    extra = ExtraKey(id="generated", sha256=b"x" * 32)
+    assert GatewayConfig.from_settings(settings(), extra_keys=(extra,)).extra_keys == (extra,)
+
+
+def test_a_plain_configuration_leaves_nothing_unenforced():
+    plain = settings(providers={"up": {"kind": "openai", "bills_after_disconnect": False}})
+    assert unenforced(plain) == []
+
+
+def test_everything_that_does_nothing_yet_is_said_once():
+    tree = settings(
+        providers={**UP, "a": {"kind": "anthropic"}},
+        models={
+            "m": {
+                **MODEL["m"],
+                "balance": "least_busy",
+                "hedge": {},
+                "fallbacks": {"on_context_window": ["m"], "on_content_policy": ["m"]},
+            }
+        },
+        keys=[{"id": "k", "secret": "env:K", "limits": [{"requests": 1, "per_s": 1}]}],
+        teams={"t": {"budgets": [{"amount_usd": 1, "period": "day"}]}},
+        policies={
+            "p": {
+                "guardrails": {
+                    "input": [{"check": "secrets", "on_fail": "retry"}],
+                    "output": [{"check": "secrets", "on_fail": "flag"}],
+                },
+                "cache": {"semantic": {"max_error_rate": 0.01}},
+            }
+        },
+    )
+    places = [line.split(":")[0] for line in unenforced(tree)]
+    assert places == [
+        "providers.up.bills_after_disconnect",
+        "providers.a",
+        "models.m.hedge",
+        "models.m.fallbacks.on_context_window",
+        "models.m.fallbacks.on_content_policy",
+        "models.m.balance",
+        "keys.k.limits",
+        "teams.t.budgets",
+        "policies.p.guardrails.output",
+        "policies.p.guardrails.input",
+        "policies.p.cache.semantic",
+    ]

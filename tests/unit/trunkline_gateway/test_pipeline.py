@@ -1,0 +1,152 @@
+"""The way of a request without any transport: everything is settled, whatever happens."""
+
+from random import Random
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from trunkline_gateway.analysis import Analyst
+from trunkline_gateway.attempts import Attempts
+from trunkline_gateway.auth import Principal
+from trunkline_gateway.catalogue import build
+from trunkline_gateway.clients import Clients
+from trunkline_gateway.config import GatewayConfig
+from trunkline_gateway.door import Door
+from trunkline_gateway.edge import Visit
+from trunkline_gateway.http_app import http_app, routes_of
+from trunkline_gateway.openapi import document
+from trunkline_gateway.pipeline import Parts, Pipeline, State, usage_in
+from trunkline_gateway.providers.base import Answer
+from trunkline_gateway.routes.health import health_routes
+from trunkline_gateway.routes.models import model_routes
+from trunkline_gateway.service import OneMessage
+from trunkline_gateway.surface import Surface
+from trunkline_gateway.telemetry import Meters
+from trunkline_gateway.turn import Turn
+from trunkline_kit.clock import ManualClock
+from trunkline_kit.config import decode
+from trunkline_kit.errors import Internal, ModelNotFound, Unauthenticated
+from trunkline_kit.health import Readiness
+from trunkline_kit.settings import Settings
+from trunkline_kit.tracing import Tracing
+
+TREE = {"providers": {"up": {"kind": "openai"}}, "models": {"m": {"deployments": [{"provider": "up", "model": "x"}]}}}
+ASK = b'{"model":"m","messages":[1]}'
+BODY = b'{"choices":[],"usage":{"prompt_tokens":2}}'
+
+
+class Giving:
+    """A provider with one result."""
+
+    kind = "giving"
+
+    def __init__(self, result):
+        self.result = result
+
+    async def whole(self, call, target, terms):
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def pipeline_of(clock, registry):
+    def made(result):
+        meters = Meters(registry)
+        parts = Parts(
+            analyst=Analyst(Clients(None, None, None, {}), meters),
+            attempts=Attempts(Tracing(), meters, Random(1)),
+            meters=meters,
+            tracing=Tracing(),
+            clock=clock,
+        )
+        catalogue = build(GatewayConfig.from_settings(decode(TREE, Settings)), {}, 0)
+        return Pipeline(parts, State(catalogue, {"up": Giving(result)}, Readiness(clock)))
+
+    return made
+
+
+def turn(clock):
+    return Turn(
+        surface=Surface.CHAT,
+        principal=Principal(key_id="k"),
+        request_id="r",
+        traceparent="",
+        started_s=clock.monotonic_s(),
+    )
+
+
+async def test_an_answer_is_given_and_settled(pipeline_of, clock, registry):
+    made, sink = turn(clock), OneMessage()
+    await pipeline_of(Answer(body=BODY, usage=usage_in(BODY))).run(made, ASK, sink)
+    assert sink.message.body_json == BODY
+    assert (made.outcome, made.status, made.usage.input_tokens) == ("ok", 200, 2)
+    labels = {"surface": "chat", "outcome": "ok", "status": "2xx"}
+    assert registry.get_sample_value("trunkline_gateway_requests_total", labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("result", "body", "outcome", "status"),
+    [
+        (Internal("x"), ASK, "internal_error", 500),
+        (ZeroDivisionError(), ASK, "internal_error", 500),
+        (None, b'{"model":"nope","messages":[1]}', "model_not_found", 404),
+        (None, b"{", "invalid_request", 400),
+    ],
+)
+async def test_failures_are_settled_too(pipeline_of, clock, result, body, outcome, status):
+    made = turn(clock)
+    with pytest.raises(Exception):  # noqa: B017 - whatever it is, it goes on
+        await pipeline_of(result).run(made, body, OneMessage())
+    assert (made.outcome, made.status) == (outcome, status)
+
+
+async def test_a_request_sees_one_configuration(pipeline_of, clock):
+    pipeline = pipeline_of(Answer(body=BODY))
+    empty = build(GatewayConfig.from_settings(Settings()), {}, 0)
+    pipeline.state = State(empty, {}, pipeline.state.readiness)
+    with pytest.raises(ModelNotFound):
+        await pipeline.run(turn(clock), ASK, OneMessage())
+
+
+def test_the_application_has_its_routes_and_no_pages_of_the_framework(pipeline_of, clock):
+    door = Door(pipeline_of(None), clock, 100)
+    paths = {route.path for route in http_app(door).routes}
+    assert {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/models",
+        "/livez",
+        "/openapi.json",
+    } <= paths
+    assert not [path for path in paths if path.startswith("/schema")]
+
+
+def test_the_document_describes_bodies_streams_and_errors(pipeline_of, clock):
+    door = Door(pipeline_of(None), clock, 100)
+    told = msgspec.json.decode(document(routes_of(door)))
+    chat = told["paths"]["/v1/chat/completions"]["post"]
+    assert chat["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ChatRequest"}
+    assert set(chat["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert set(chat["responses"]) == {"200", "400", "401", "404", "413", "429", "502", "503", "504"}
+    assert told["paths"]["/livez"]["get"]["security"] == []
+    names = [handler.operation_id for handler in (*model_routes(door), *health_routes(door))]
+    assert names == ["listModels", "retrieveModel", "livez", "readyz", "index"]
+
+
+def test_a_key_is_needed_before_anything_of_the_body_is_read(pipeline_of, clock):
+    door = Door(pipeline_of(None), clock, 100)
+    with pytest.raises(Unauthenticated):
+        door.reply({"trunkline_visit": Visit([])}, Surface.CHAT)

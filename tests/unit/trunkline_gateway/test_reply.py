@@ -1,0 +1,73 @@
+"""Bodies are read within their bounds; silent streams are kept alive; a caller who leaves stops the work."""
+
+import asyncio
+
+import pytest
+
+from trunkline_gateway import reply as module
+from trunkline_gateway.edge import Visit
+from trunkline_gateway.reply import HttpSink, read_body
+from trunkline_kit.errors import BodyTooLarge, InvalidRequest, UpstreamError
+
+
+def receiving(*messages):
+    queue = list(messages)
+
+    async def receive():
+        return queue.pop(0)
+
+    return receive
+
+
+def part(body, more=False):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def test_pieces_are_joined():
+    assert await read_body(Visit([]), receiving(part(b"a", more=True), part(b"b")), 10) == b"ab"
+
+
+@pytest.mark.parametrize("headers", [[(b"content-length", b"11")], []])
+async def test_too_much_is_refused(headers):
+    with pytest.raises(BodyTooLarge):
+        await read_body(Visit(headers), receiving(part(b"x" * 6, more=True), part(b"x" * 6, more=True)), 10)
+
+
+@pytest.mark.parametrize(
+    "header", [(b"content-length", b"-1"), (b"content-type", b"text/html"), (b"content-encoding", b"br")]
+)
+async def test_heads_that_make_no_sense_are_refused(header):
+    with pytest.raises(InvalidRequest):
+        await read_body(Visit([header]), receiving(), 10)
+
+
+async def test_a_connection_that_closes_is_no_body():
+    with pytest.raises(InvalidRequest):
+        await read_body(Visit([]), receiving(part(b"a", more=True), {"type": "http.disconnect"}), 10)
+
+
+async def test_a_body_that_never_comes_is_given_up(monkeypatch):
+    monkeypatch.setattr(module, "BODY_S", 0.01)
+    with pytest.raises(InvalidRequest, match="did not arrive"):
+        await read_body(Visit([]), asyncio.Event().wait, 10)
+
+
+async def test_a_silent_stream_gets_comments_and_ends_truthfully(monkeypatch):
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.01)
+    sent, pinged = [], asyncio.Event()
+
+    async def send(message):
+        sent.append(message.get("body", b""))
+        if sent[-1].startswith(b":"):
+            pinged.set()
+
+    async with asyncio.TaskGroup() as group:
+        sink = HttpSink(send, group, group.create_task(asyncio.Event().wait()))
+        await sink.open([("x-a", "b")])
+        await sink.events([b"{}"])
+        await asyncio.wait_for(pinged.wait(), 5)
+        await sink.broken(UpstreamError("cut"))
+    assert sent[1] == b"data: {}\n\n"
+    assert b": ping\n\n" in sent
+    assert b'"error"' in sent[-1]
+    assert not any(b"[DONE]" in body or b"id:" in body.split(b"data:")[0] for body in sent)

@@ -1,0 +1,100 @@
+"""OpenAI requests as our workers' own, or a refusal that names the field."""
+
+import msgspec
+import pytest
+
+from trunkline_gateway.worker_requests import EMBED_TEXTS_MAX, Abilities, chat, completion, embedding
+from trunkline_kit.errors import InvalidRequest, Unsupported
+
+NOTHING, ALL = Abilities(), Abilities(tools=True, response_format=True)
+ASK = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+def encoded(**body):
+    return msgspec.json.encode(body)
+
+
+def test_tools_and_formats_go_to_a_model_that_has_them():
+    body = encoded(**ASK, tools=TOOLS, response_format={"type": "json_object"})
+    request = chat(body, "r", ALL)
+    assert msgspec.json.decode(request.tools_json) == TOOLS
+    assert msgspec.json.decode(request.response_format_json) == {"type": "json_object"}
+    with pytest.raises(Unsupported) as caught:
+        chat(body, "r", NOTHING)
+    assert caught.value.param == "tools"
+
+
+def test_the_newer_name_of_the_token_limit_wins():
+    assert chat(encoded(**ASK, max_tokens=1, max_completion_tokens=2), "r", NOTHING).max_tokens == 2
+    assert chat(encoded(**ASK), "r", NOTHING).max_tokens == 0
+
+
+def test_what_is_left_out_stays_the_models_default():
+    sampling = chat(encoded(**ASK), "r", NOTHING).sampling
+    assert not sampling.HasField("temperature")
+    assert not sampling.HasField("top_p")
+    assert not sampling.HasField("seed")
+    full = chat(encoded(**ASK, temperature=0, top_p=1, seed=-5, logit_bias={"7": -1.5}), "r", NOTHING).sampling
+    assert (full.temperature, full.top_p, full.seed, dict(full.logit_bias)) == (0, 1, -5, {7: -1.5})
+
+
+@pytest.mark.parametrize(
+    ("extra", "param"),
+    [
+        ({"top_p": 0}, "top_p"),
+        ({"stop": ""}, "stop"),
+        ({"logit_bias": {"99999999999": 1}}, "logit_bias"),
+        ({"response_format": {}}, "response_format.type"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+        ({"presence_penalty": 3}, "presence_penalty"),
+    ],
+)
+def test_wrong_values_name_the_field(extra, param):
+    with pytest.raises(InvalidRequest) as caught:
+        chat(encoded(**{**ASK, **extra}), "r", ALL)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind"),
+    [("a", "text"), (["a"], "text"), ([1, 2], "tokens"), ([[1, 2]], "tokens")],
+)
+def test_every_shape_of_one_prompt(prompt, kind):
+    assert completion(encoded(model="m", prompt=prompt), "r").WhichOneof("prompt") == kind
+
+
+@pytest.mark.parametrize(
+    ("extra", "param"),
+    [
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": [[1], [2]]}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"best_of": 2}, "best_of"),
+        ({"suffix": "s"}, "suffix"),
+        ({"n": 2}, "n"),
+        ({"max_tokens": 0}, "max_tokens"),
+    ],
+)
+def test_what_a_completion_cannot_be(extra, param):
+    with pytest.raises(InvalidRequest) as caught:
+        completion(encoded(**{"model": "m", "prompt": "a", **extra}), "r")
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", [], [""], [1], [[1]], ["a"] * (EMBED_TEXTS_MAX + 1)],
+    ids=["empty", "none", "blank", "ids", "id lists", "many"],
+)
+def test_what_cannot_be_embedded(given):
+    with pytest.raises(InvalidRequest) as caught:
+        embedding(encoded(model="m", input=given))
+    assert caught.value.param == "input"
+
+
+def test_what_can_be_embedded():
+    found = embedding(encoded(model="m", input=["a", "b"], encoding_format="base64", dimensions=3))
+    assert (list(found.request.texts), found.as_base64, found.dimensions) == (["a", "b"], True, 3)
+    with pytest.raises(InvalidRequest, match="encoding_format"):
+        embedding(encoded(model="m", input="a", encoding_format="hex"))

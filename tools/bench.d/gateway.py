@@ -1,0 +1,240 @@
+"""CPU per relayed request, against a bare relay and other gateways.
+
+Everything in one run on one machine: each gateway alone on CPU 0, provider and load on CPU 1. CPU time is the gateway's
+own, read from /proc, and is the figure to quote; latencies are of a closed loop and shaken by whatever else runs. With
+BENCH_HOME set to a folder with `bin/mockllm` and `bin/load` those are used as provider and load, and gateways described
+in BENCH_GATEWAYS (a JSON file: {name: {cmd, url, headers}}) join; they are told to ask the provider at port 9100.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import _http
+
+HERE = Path(__file__).resolve().parent
+PATH = "/v1/chat/completions"
+GATEWAY_CPU, OTHER_CPU = 0, 1
+ASK = {
+    "model": "mock",
+    "messages": [
+        {"role": "system", "content": "You are a helpful assistant."},
+        {"role": "user", "content": "Write one sentence about gateways."},
+    ],
+}
+BODIES = {"whole": json.dumps(ASK).encode(), "stream": json.dumps({**ASK, "stream": True}).encode()}
+CASES = (("whole", 1), ("whole", 32), ("stream", 1), ("stream", 16))
+START_S = 60.0
+WARM_S = 1.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A gateway to measure."""
+
+    name: str
+    command: list[str]
+    port: int
+    key: str
+    headers: tuple[str, ...] = ()
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="tools/bench gateway", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="of each case (4)")
+    parser.add_argument("--only", default="", metavar="NAMES", help="comma-separated subjects")
+    options = parser.parse_args(argv)
+    if (os.cpu_count() or 1) < 2:
+        print("bench gateway: needs two CPUs, one for the gateway and one for the rest", file=sys.stderr)
+        return 2
+    os.sched_setaffinity(0, {OTHER_CPU})
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        provider_port = 9100 if _tool("mockllm") else free_port()
+        stack.enter_context(running(provider_command(provider_port), OTHER_CPU, provider_port))
+        wanted = [name for name in options.only.split(",") if name]
+        rows = [
+            row
+            for subject in subjects(folder, provider_port)
+            if not wanted or subject.name in wanted
+            for row in measured(subject, options.seconds, folder)
+        ]
+    report(rows, as_json=options.json)
+    return 0
+
+
+def subjects(folder: Path, provider_port: int) -> Iterator[Subject]:
+    key, port = f"tl-{secrets.token_urlsafe(24)}", free_port()
+    config = folder / "trunkline.yaml"
+    config.write_text(json.dumps(_config(key, port, provider_port)))
+    yield Subject("trunkline", [sys.executable, "-m", "trunkline_gateway", "--config", str(config)], port, key)
+    bare_port = free_port()
+    bare = [sys.executable, str(HERE / "_bare_relay.py"), str(bare_port), str(provider_port), key]
+    yield Subject("bare relay", bare, bare_port, key)
+    others = os.environ.get("BENCH_GATEWAYS")
+    for name, given in json.loads(Path(others).read_text()).items() if others else ():
+        other_port = int(given["url"].split(":")[2].split("/")[0])
+        yield Subject(name, given["cmd"], other_port, "", tuple(given.get("headers", ())))
+
+
+def _config(key: str, port: int, provider_port: int) -> dict[str, object]:
+    """YAML's subset that is JSON."""
+    return {
+        "listen": {
+            "http": f"127.0.0.1:{port}",
+            "grpc": f"127.0.0.1:{free_port()}",
+            "metrics": f"127.0.0.1:{free_port()}",
+        },
+        "telemetry": {"log_level": "warning"},
+        "providers": {"mock": {"kind": "openai", "base_url": f"http://127.0.0.1:{provider_port}/v1"}},
+        "models": {"mock": {"deployments": [{"provider": "mock", "model": "mock"}]}},
+        "keys": [{"id": "bench", "secret": f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"}],
+    }
+
+
+def provider_command(port: int) -> list[str]:
+    tool = _tool("mockllm")
+    if tool:
+        return [str(tool), str(port), "0", "0", str(_http.CHUNKS)]
+    return [sys.executable, str(HERE / "_http.py"), str(port)]
+
+
+def _tool(name: str) -> Path | None:
+    home = os.environ.get("BENCH_HOME")
+    path = Path(home) / "bin" / name if home else None
+    return path if path is not None and path.exists() else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], cpu: int, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process pinned to one CPU, listening."""
+    process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))  # noqa: PLW1509
+    try:
+        deadline_s = time.monotonic() + START_S
+        while True:
+            if process.poll() is not None:
+                raise SystemExit(f"{command[0]} ended with status {process.returncode} before it listened on {port}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            if time.monotonic() > deadline_s:
+                raise SystemExit(f"{command} did not listen on {port} within {START_S:g} s")
+            time.sleep(0.01)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measured(subject: Subject, seconds: float, folder: Path) -> Iterator[dict[str, object]]:
+    began_s = time.monotonic()
+    with running(subject.command, GATEWAY_CPU, subject.port) as process:
+        wait_for_answer(subject)
+        start_s = time.monotonic() - began_s
+        for body, connections in CASES:
+            run_load(subject, body, connections, WARM_S, folder)
+            before_s = cpu_s(process.pid)
+            seen = run_load(subject, body, connections, seconds, folder)
+            used_s = cpu_s(process.pid) - before_s
+            count = max(1, int(seen["count"]))
+            yield {
+                "gateway": subject.name,
+                "case": f"{body} c={connections}",
+                "cpu_ms": round(used_s * 1000 / count, 3),
+                "p50_ms": round(seen["p50_ms"], 3),
+                "p99_ms": round(seen["p99_ms"], 3),
+                "per_s": round(count / seconds),
+                "errors": int(seen["errors"]),
+                "rss_mb": round(rss_bytes(process.pid) / 1e6),
+                "start_s": round(start_s, 2),
+            }
+
+
+def wait_for_answer(subject: Subject) -> None:
+    headers = {"authorization": f"Bearer {subject.key}"} if subject.key else {}
+    headers |= dict(header.split(": ", 1) for header in subject.headers)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{subject.port}{PATH}",
+        data=BODIES["whole"],
+        headers={"content-type": "application/json", **headers},
+    )
+    with urllib.request.urlopen(request, timeout=START_S) as reply:
+        reply.read()
+
+
+def run_load(subject: Subject, body: str, connections: int, seconds: float, folder: Path) -> dict[str, float]:
+    tool = _tool("load")
+    if tool is None:
+        load = _http.load(subject.port, PATH, subject.key, BODIES[body], connections=connections, seconds=seconds)
+        seen = asyncio.run(load)
+        return {
+            "count": len(seen.latencies_s),
+            "errors": seen.errors,
+            "p50_ms": seen.quantile_ms(0.5),
+            "p99_ms": seen.quantile_ms(0.99),
+        }
+    file = folder / f"{body}.json"
+    file.write_bytes(BODIES[body])
+    headers = [f"authorization: Bearer {subject.key}"] if subject.key else []
+    url = f"http://127.0.0.1:{subject.port}{PATH}"
+    command = [str(tool), url, str(connections), str(seconds), str(file), *headers, *subject.headers]
+    line = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
+    return {"count": line["n"], "errors": line["errors"], "p50_ms": line["p50_ms"], "p99_ms": line["p99_ms"]}
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process and its children, seconds. proc(5)."""
+    total = 0
+    for process in _tree(pid):
+        fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def rss_bytes(pid: int) -> int:
+    pages = sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in _tree(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _tree(pid: int) -> list[int]:
+    found = [pid]
+    for process in found:
+        for task in Path(f"/proc/{process}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def report(rows: list[dict[str, object]], *, as_json: bool) -> None:
+    bare = {row["case"]: row["cpu_ms"] for row in rows if row["gateway"] == "bare relay"}
+    for row in rows:
+        base = bare.get(row["case"])
+        row["times_bare"] = round(float(str(row["cpu_ms"])) / float(str(base)), 2) if base else None
+    if as_json:
+        machine = {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count()}
+        print(json.dumps({"bench": "gateway", **machine, "rows": rows}))
+        return
+    columns = ("gateway", "case", "cpu_ms", "times_bare", "p50_ms", "p99_ms", "per_s", "errors", "rss_mb", "start_s")
+    print("  ".join(f"{name:>12}" for name in columns))
+    for row in rows:
+        print("  ".join(f"{row[name]!s:>12}" for name in columns))
