@@ -94,7 +94,7 @@ async def engine_figures(home: Path, options: argparse.Namespace) -> Figures:
     started_s = time.perf_counter()
     decoder = load_decoder(folder, config)
     figures: Figures = {"load_s": time.perf_counter() - started_s, "rss_loaded_mb": rss_mb()}
-    batcher = Batcher(decoder.runtime, decoder.codec, decoder.eos_ids, config.batch, SystemClock())
+    batcher = Batcher(decoder.runtime, decoder.intake.codec, decoder.eos_ids, config.batch, SystemClock())
     for tokens in PREFILLS:
         prefill_rate(decoder, tokens)
         median, best = rounds_of(lambda tokens=tokens: prefill_rate(decoder, tokens), options.rounds)  # type: ignore[misc]

@@ -22,6 +22,7 @@ from trunkline_worker.catalogue import ModelKind
 from trunkline_worker.config import WorkerConfig
 from trunkline_worker.embedding import OnnxEncoder, open_embedder
 from trunkline_worker.engine import Engine, open_engine
+from trunkline_worker.generation import SamplingOptions
 from trunkline_worker.metrics import worker_metrics
 from trunkline_worker.model_store import ModelFolder, open_model
 from trunkline_worker.runtimes.base import DecoderRuntime
@@ -29,7 +30,8 @@ from trunkline_worker.runtimes.fake import EOS_ID, ByteCodec, FakeDecoder
 from trunkline_worker.runtimes.onnx import OnnxDecoder
 from trunkline_worker.runtimes.session import check_installation
 from trunkline_worker.service import EmbedService, GenerateService, model_info
-from trunkline_worker.tokenizer import ModelTokenizer, TextCodec, read_tokenizer, read_tokenizer_config
+from trunkline_worker.tokenizer import ModelTokenizer, read_tokenizer, read_tokenizer_config
+from trunkline_worker.wire import Intake
 
 FAKE = "fake:"
 Service: TypeAlias = GenerateService | EmbedService
@@ -39,7 +41,7 @@ class Decoder(Struct, frozen=True, kw_only=True):
     """A model that generates, loaded."""
 
     runtime: DecoderRuntime
-    codec: TextCodec
+    intake: Intake
     eos_ids: frozenset[int]
     info: pb.GetModelInfoResponse
 
@@ -97,11 +99,11 @@ async def _open_service(
 async def _open_generate(
     decoder: Decoder, config: WorkerConfig, kit: Kit, health: Health
 ) -> AsyncIterator[GenerateService]:
-    batcher = Batcher(decoder.runtime, decoder.codec, decoder.eos_ids, config.batch, kit.clock)
+    batcher = Batcher(decoder.runtime, decoder.intake.codec, decoder.eos_ids, config.batch, kit.clock)
     metrics = worker_metrics(kit.metrics, kit.clock)
     async with open_engine(batcher, config.drain_grace_s) as engine, background(_watch(engine, health)):
         with metrics.watching(decoder.info.model, lambda: engine.load):
-            yield GenerateService(engine, decoder.codec, decoder.info, metrics, kit.clock)
+            yield GenerateService(engine, decoder.intake, decoder.info, metrics, kit.clock)
 
 
 @asynccontextmanager
@@ -134,7 +136,10 @@ def load_decoder(folder: ModelFolder, config: WorkerConfig) -> Decoder:
     codec = ModelTokenizer(read_tokenizer(folder.path / "tokenizer.json"), read_tokenizer_config(folder.path))
     runtime = OnnxDecoder(folder, config.slots, config.session)
     info = _info(folder, runtime.slot_tokens, runtime.provider)
-    return Decoder(runtime=runtime, codec=codec, eos_ids=folder.config.model.eos_ids, info=info)
+    search = folder.config.search
+    unset = SamplingOptions(temperature=search.temperature, top_p=search.top_p)
+    intake = Intake(codec=codec, context_tokens=runtime.slot_tokens, unset=unset)
+    return Decoder(runtime=runtime, intake=intake, eos_ids=folder.config.model.eos_ids, info=info)
 
 
 def fake_decoder(config: WorkerConfig) -> Decoder:
@@ -142,7 +147,8 @@ def fake_decoder(config: WorkerConfig) -> Decoder:
     runtime = FakeDecoder(config.slots.slots, config.slots.slot_tokens)
     info = model_info(ModelKind.GENERATE, runtime.slot_tokens, runtime.vocabulary_size)
     info.model, info.execution_provider = "fake", runtime.provider
-    return Decoder(runtime=runtime, codec=ByteCodec(), eos_ids=frozenset({EOS_ID}), info=info)
+    intake = Intake(codec=ByteCodec(), context_tokens=runtime.slot_tokens)
+    return Decoder(runtime=runtime, intake=intake, eos_ids=frozenset({EOS_ID}), info=info)
 
 
 def _info(folder: ModelFolder, context_tokens: int, provider: str) -> pb.GetModelInfoResponse:

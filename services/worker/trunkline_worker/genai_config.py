@@ -72,10 +72,15 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Present because onnxruntime-genai insists on it; the worker takes its options from each request."""
+    """Present because onnxruntime-genai insists on it; of it, the worker uses what a request leaves open."""
 
     max_length: int = 2048
     do_sample: bool = False
+    """Not looked at: a request's temperature says whether to sample."""
+    temperature: float = 1.0
+    """For requests that name none, as the model's makers advise."""
+    top_p: float = 1.0
+    """For requests that name none."""
     past_present_share_buffer: bool = True
 
 

@@ -21,8 +21,7 @@ from trunkline_worker.engine import Engine
 from trunkline_worker.generation import GenerationRequest, Usage
 from trunkline_worker.load import EngineLoad
 from trunkline_worker.metrics import WorkerMetrics
-from trunkline_worker.tokenizer import TextCodec
-from trunkline_worker.wire import generate_response, generation_request, load_response
+from trunkline_worker.wire import Intake, generate_response, generation_request, load_response
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -38,10 +37,11 @@ class GenerateService(WorkerServiceServicer):
     """A worker whose model generates."""
 
     def __init__(
-        self, engine: Engine, codec: TextCodec, info: pb.GetModelInfoResponse, metrics: WorkerMetrics, clock: Clock
+        self, engine: Engine, intake: Intake, info: pb.GetModelInfoResponse, metrics: WorkerMetrics, clock: Clock
     ) -> None:
         self._engine = engine
-        self._codec = codec
+        self._intake = intake
+        self._codec = intake.codec
         self._info = info
         self._metrics = metrics
         self._clock = clock
@@ -108,10 +108,9 @@ class GenerateService(WorkerServiceServicer):
         return pb.DrainResponse(finished=result.finished, cancelled=result.cancelled)
 
     async def _tokenised(self, request: pb.GenerateRequest) -> GenerationRequest:
-        context_tokens = self._info.context_tokens
         if request.ByteSize() <= _INLINE_BYTES:
-            return generation_request(request, self._codec, context_tokens)
-        return await asyncio.to_thread(generation_request, request, self._codec, context_tokens)
+            return generation_request(request, self._intake)
+        return await asyncio.to_thread(generation_request, request, self._intake)
 
     def _echo(self, request: pb.GenerateRequest, asked: GenerationRequest) -> str:
         if not request.echo:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_kit.errors import ContextTooLong, InvalidRequest, Unsupported
 from trunkline_worker.chat import decode_messages
@@ -18,7 +20,17 @@ _NOTHING_ASKED = (b"", b"null", b"[]")
 _PLAIN_TEXT = b'{"type":"text"}'
 
 
-def generation_request(request: pb.GenerateRequest, codec: TextCodec, context_tokens: int) -> GenerationRequest:
+class Intake(Struct, frozen=True, kw_only=True):
+    """What of a model decides how its requests are read."""
+
+    codec: TextCodec
+    context_tokens: int
+    """Prompt and answer of one request, at most."""
+    unset: SamplingOptions = SamplingOptions()
+    """Temperature and top_p of requests that name none."""
+
+
+def generation_request(request: pb.GenerateRequest, intake: Intake) -> GenerationRequest:
     """Tokenise the prompt and take over the options. Raises InvalidRequest, ContextTooLong, Unsupported."""
     if not request.request_id:
         raise InvalidRequest("request_id is empty", param="request_id")
@@ -28,8 +40,8 @@ def generation_request(request: pb.GenerateRequest, codec: TextCodec, context_to
         raise Unsupported("this model cannot be held to a response format", param="response_format")
     return GenerationRequest(
         request_id=request.request_id,
-        prompt_ids=tuple(_prompt_ids(request, codec, context_tokens)),
-        sampling=_sampling(request.sampling),
+        prompt_ids=tuple(_prompt_ids(request, intake.codec, intake.context_tokens)),
+        sampling=_sampling(request.sampling, intake.unset),
         max_tokens=request.max_tokens,
         stop=tuple(request.stop),
         top_logprobs=request.top_logprobs if request.logprobs else None,
@@ -64,10 +76,10 @@ def _check_size(length: int, most: int, context_tokens: int) -> None:
         )
 
 
-def _sampling(options: pb.SamplingOptions) -> SamplingOptions:
+def _sampling(options: pb.SamplingOptions, unset: SamplingOptions) -> SamplingOptions:
     return SamplingOptions(
-        temperature=options.temperature if options.HasField("temperature") else 1.0,
-        top_p=options.top_p if options.HasField("top_p") else 1.0,
+        temperature=options.temperature if options.HasField("temperature") else unset.temperature,
+        top_p=options.top_p if options.HasField("top_p") else unset.top_p,
         top_k=options.top_k,
         min_p=options.min_p,
         seed=options.seed if options.HasField("seed") else None,

@@ -165,7 +165,7 @@ async def _status(health):
 
 async def test_health_watch_ends_with_the_server(listen):
     service = await ServedEcho(listen).open(grace_s=TIMEOUT_S)
-    seen, first = [], asyncio.Event()
+    seen, lost, first = [], [], asyncio.Event()
 
     async def watch(channel):
         call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
@@ -174,13 +174,16 @@ async def test_health_watch_ends_with_the_server(listen):
                 seen.append(answer.status)
                 first.set()
         except grpc.aio.AioRpcError as error:
-            # Rarely a closing socket loses the status behind the last message (the library's race, 1 in 400).
-            if error.code() is not StatusCode.UNAVAILABLE:
+            # Rarely a closing socket loses the status, and the message before it (the library's race, 1 in 400):
+            # then the watcher is told UNAVAILABLE, which says the same.
+            if error.code() is not StatusCode.UNAVAILABLE or listen.startswith("local:"):
                 raise
+            lost.append(error)
 
     async with service.channel() as channel, asyncio.TaskGroup() as group:
         group.create_task(watch(channel))
         await first.wait()
         async with asyncio.timeout(TIMEOUT_S / 2):
             await service.stack.aclose()
-    assert seen == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
+    assert seen[0] == health_pb2.HealthCheckResponse.SERVING
+    assert lost or seen[1:] == [health_pb2.HealthCheckResponse.NOT_SERVING]

@@ -5,19 +5,29 @@ from trunkline_kit.errors import ContextTooLong, InvalidRequest, Unsupported
 from trunkline_worker.generation import Alternative, Delta, FinishReason, SamplingOptions, Timing, TokenLogprobs, Usage
 from trunkline_worker.load import EngineLoad, TokenRate
 from trunkline_worker.runtimes.fake import ByteCodec
-from trunkline_worker.wire import generate_response, generation_request, load_response
+from trunkline_worker.wire import Intake, generate_response, generation_request, load_response
 
 CODEC = ByteCodec()
+INTAKE = Intake(codec=CODEC, context_tokens=100)
 
 
 def decoded(**fields):
-    return generation_request(pb.GenerateRequest(request_id="a", **fields), CODEC, 100)
+    return generation_request(pb.GenerateRequest(request_id="a", **fields), INTAKE)
 
 
 def test_defaults_are_the_apis():
     request = decoded(text="x")
     assert request.sampling == SamplingOptions()
     assert (request.max_tokens, request.stop, request.top_logprobs, request.ignore_eos) == (0, (), None, False)
+
+
+def test_what_a_request_leaves_open_is_the_models():
+    unset = SamplingOptions(temperature=0.2, top_p=0.9)
+    intake = Intake(codec=CODEC, context_tokens=100, unset=unset)
+    plain = pb.GenerateRequest(request_id="a", text="x")
+    assert generation_request(plain, intake).sampling == unset
+    plain.sampling.temperature = 0
+    assert generation_request(plain, intake).sampling == SamplingOptions(temperature=0, top_p=0.9)
 
 
 def test_every_option_arrives():

@@ -28,7 +28,7 @@ def convert(model: CatalogueModel, source: Path, precision: Precision, folder: P
     float32 size in memory. Raises ModelError for a source that cannot be converted, OSError when the disk is full.
     """
     if model.kind is ModelKind.GENERATE:
-        _convert_decoder(source, precision, folder)
+        _convert_decoder(model, source, precision, folder)
     else:
         _convert_encoder(model, source, precision, folder)
     manifest = Manifest(
@@ -46,16 +46,17 @@ def convert(model: CatalogueModel, source: Path, precision: Precision, folder: P
     return manifest
 
 
-def _convert_decoder(source: Path, precision: Precision, folder: Path) -> None:
+def _convert_decoder(model: CatalogueModel, source: Path, precision: Precision, folder: Path) -> None:
     weights = GgufWeights(source)
     shape, tokenizer = weights.shape(), weights.tokenizer()
     build_decoder(weights, precision).save(folder)
     write_decoder_tokenizer(tokenizer, shape.context_tokens, folder)
-    write_genai_config(_decoder_description(shape, tokenizer), folder)
+    search = SearchConfig(max_length=shape.context_tokens, temperature=model.temperature, top_p=model.top_p)
+    write_genai_config(GenaiConfig(model=_decoder_description(shape, tokenizer), search=search), folder)
 
 
-def _decoder_description(shape: DecoderShape, tokenizer: GgufTokenizer) -> GenaiConfig:
-    model = ModelConfig(
+def _decoder_description(shape: DecoderShape, tokenizer: GgufTokenizer) -> ModelConfig:
+    return ModelConfig(
         type="llama",
         context_length=shape.context_tokens,
         vocab_size=shape.vocabulary,
@@ -70,7 +71,6 @@ def _decoder_description(shape: DecoderShape, tokenizer: GgufTokenizer) -> Genai
             num_hidden_layers=shape.layers,
         ),
     )
-    return GenaiConfig(model=model, search=SearchConfig(max_length=shape.context_tokens))
 
 
 def _convert_encoder(model: CatalogueModel, source: Path, precision: Precision, folder: Path) -> None:
