@@ -1,13 +1,14 @@
 """A gateway over real sockets, in front of whatever a test puts behind it."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
+from blockbuster import blockbuster_ctx
 from prometheus_client import CollectorRegistry
 
 from trunkline_gateway.app import Gateway, open_gateway
@@ -58,6 +59,16 @@ class Harness:
 
 
 Open = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """The gateway's own code must not block the event loop it shares with every request."""
+    with blockbuster_ctx("trunkline_gateway") as guard:
+        # gRPC and prometheus_client take uncontended locks everywhere.
+        guard.functions["threading.Lock.acquire"].deactivate()
+        guard.functions["threading.Lock.acquire_lock"].deactivate()
+        yield
 
 
 @pytest.fixture

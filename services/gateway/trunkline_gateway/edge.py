@@ -7,12 +7,11 @@ import logging
 import re
 import secrets
 from collections.abc import Iterable
-from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import Gauge
 
-from trunkline_gateway.http_errors import Problem, problem, unforeseen
+from trunkline_gateway.http_errors import problem, send_problem, unforeseen
 from trunkline_kit.errors import Overloaded, TrunklineError
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class Edge:
         scope[_VISIT] = visit  # type: ignore[literal-required]  # our own key
         named = _Named(send, visit.request_id.encode())
         if self._in_flight >= self.concurrent_requests and scope["path"].startswith(_API):
-            await answer(problem(self._full()), named)
+            await send_problem(problem(self._full()), named)
             return
         self._in_flight += 1
         self._gauge.inc()
@@ -72,7 +71,7 @@ class Edge:
             if named.started:
                 log.exception("request broke after its answer had begun", extra={"request_id": visit.request_id})
                 raise
-            await answer(problem(foreseen(error, visit)), named)
+            await send_problem(problem(foreseen(error, visit)), named)
         finally:
             self._in_flight -= 1
             self._gauge.dec()
@@ -88,12 +87,6 @@ def foreseen(error: Exception, visit: Visit) -> TrunklineError:
         return error
     log.error("request failed unforeseen", exc_info=error, extra={"request_id": visit.request_id})
     return unforeseen()
-
-
-async def answer(found: Problem, send: Any) -> None:
-    """Send an error."""
-    await send({"type": "http.response.start", "status": found.status, "headers": list(found.headers)})
-    await send({"type": "http.response.body", "body": found.body, "more_body": False})
 
 
 class _Named:

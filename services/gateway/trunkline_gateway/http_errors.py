@@ -4,6 +4,7 @@ import math
 
 import msgspec
 from litestar.exceptions import HTTPException
+from litestar.types import Send
 
 from trunkline_kit.errors import (
     DeadlineExceeded,
@@ -42,10 +43,17 @@ def problem(error: TrunklineError) -> Problem:
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))
         headers.append((b"retry-after-ms", b"%d" % math.ceil(error.retry_after_s * 1000)))
+    headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers]
     sdk_would_retry = error.http_status >= 500 or error.http_status in _SDK_RETRIES
     if sdk_would_retry and (not error.retryable or isinstance(error, _SPENT)):
         headers.append((b"x-should-retry", b"false"))
     return Problem(error.http_status, headers, body)
+
+
+async def send_problem(found: Problem, send: Send) -> None:
+    """The error as the whole answer to one request."""
+    await send({"type": "http.response.start", "status": found.status, "headers": list(found.headers)})
+    await send({"type": "http.response.body", "body": found.body, "more_body": False})
 
 
 def in_stream(error: TrunklineError) -> bytes:

@@ -8,10 +8,10 @@ from litestar.response.base import ASGIResponse
 from litestar.types import HTTPRequestEvent, Receive, Scope, Send
 
 from trunkline_gateway.edge import Visit, visit_of
-from trunkline_gateway.http_errors import in_stream
+from trunkline_gateway.http_errors import in_stream, problem, send_problem
 from trunkline_gateway.sink import Headers
 from trunkline_gateway.sse import DONE, PING, event, events
-from trunkline_kit.errors import BodyTooLarge, InvalidRequest, TrunklineError
+from trunkline_kit.errors import BodyTooLarge, InvalidRequest, TrunklineError, Unavailable
 
 BODY_S = 60.0
 """How long a request's body may take to arrive."""
@@ -25,6 +25,9 @@ _EVENT_STREAM = [
     (b"x-accel-buffering", b"no"),
 ]
 _END = event(DONE)
+
+_STOPPING = "this gateway is stopping and had to end the request; send it again"
+_STOPPED_RETRY_S = 1.0
 
 Work = Callable[["HttpSink", bytes], Awaitable[None]]
 
@@ -54,6 +57,11 @@ class Reply(ASGIResponse):
                 sink = HttpSink(send, group, watcher)
                 try:
                     await self._work(sink, body)
+                except asyncio.CancelledError:
+                    if sink.caller_left:
+                        raise
+                    # The gateway stops and the grace is over; the caller is still there and hears why.
+                    await sink.give_up(Unavailable(_STOPPING, retry_after_s=_STOPPED_RETRY_S))
                 finally:
                     sink.close()
         except BaseExceptionGroup as failed:
@@ -128,6 +136,21 @@ class HttpSink:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._written_s = 0.0
+        self._began = False
+        self._streams = False
+
+    @property
+    def caller_left(self) -> bool:
+        """Whether the connection was closed from the other side."""
+        return self._watcher.done() and not self._watcher.cancelled()
+
+    async def give_up(self, error: TrunklineError) -> None:
+        """End the answer wherever it is: as an error if it has not begun, as a broken stream if it is one."""
+        if self._streams:
+            await self.broken(error)
+        elif not self._began:
+            self._began = True
+            await send_problem(problem(error), self._send)
 
     async def whole(self, body: bytes, headers: Headers) -> None:
         self._watcher.cancel()
@@ -137,6 +160,7 @@ class HttpSink:
 
     async def open(self, headers: Headers) -> None:
         await self._start([*_EVENT_STREAM, *_raw(headers)])
+        self._streams = True
         self._written_s = self._loop.time()
         self._arm(HEARTBEAT_S)
 
@@ -157,6 +181,7 @@ class HttpSink:
             self._timer.cancel()
 
     async def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._began = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _write(self, data: bytes) -> None:
@@ -165,6 +190,7 @@ class HttpSink:
     async def _last(self, data: bytes) -> None:
         """From here on a closed connection is no reason to stop: everything has been said."""
         self.close()
+        self._streams = False
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     def _arm(self, after_s: float) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from trunkline_gateway import reply as module
 from trunkline_gateway.edge import Visit
-from trunkline_gateway.reply import HttpSink, read_body
+from trunkline_gateway.reply import HttpSink, Reply, read_body
 from trunkline_kit.errors import BodyTooLarge, InvalidRequest, UpstreamError
 
 
@@ -71,3 +71,55 @@ async def test_a_silent_stream_gets_comments_and_ends_truthfully(monkeypatch):
     assert b": ping\n\n" in sent
     assert b'"error"' in sent[-1]
     assert not any(b"[DONE]" in body or b"id:" in body.split(b"data:")[0] for body in sent)
+
+
+class Connection:
+    """An ASGI connection that stays open, and what was sent over it."""
+
+    def __init__(self):
+        self.sent = []
+        self.scope = {"trunkline_visit": Visit([])}
+        self._body = [part(b"{}")]
+
+    async def receive(self):
+        return self._body.pop() if self._body else await asyncio.Event().wait()
+
+    async def send(self, message):
+        self.sent.append(message)
+
+
+async def stopped(work):
+    """What a caller gets when the server cancels the request in the middle of `work`."""
+    connection, reached = Connection(), asyncio.Event()
+
+    async def hang(sink, body):
+        await work(sink)
+        reached.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(Reply(hang, 100)(connection.scope, connection.receive, connection.send))
+        await reached.wait()
+        task.cancel()
+    return connection.sent
+
+
+async def test_a_stop_before_the_answer_is_an_error_like_any_other():
+    async def nothing(sink):
+        pass
+
+    start, body = await stopped(nothing)
+    assert start["status"] == 503
+    assert (b"retry-after", b"1") in start["headers"]
+    assert b"this gateway is stopping" in body["body"]
+
+
+async def test_a_stop_in_mid_stream_ends_it_truthfully():
+    async def begin(sink):
+        await sink.open([])
+        await sink.events([b"{}"])
+
+    sent = await stopped(begin)
+    assert b'"error"' in sent[-1]["body"]
+    assert sent[-1]["more_body"] is False
+    assert not any(b"[DONE]" in message.get("body", b"") for message in sent)
