@@ -42,14 +42,14 @@ def wanted(name: str, variant: str | None = None) -> Wanted:
 def prepare_all(home: Path, models: Sequence[Wanted]) -> None:
     """Prepare what is missing, one after the other. Blocks. Raises ModelError."""
     console = Console(stderr=True)
-    show = _bars(console) if console.is_terminal else _lines()
+    show = bars(console) if console.is_terminal else lines()
     with show as report:
         for model in models:
             prepare(model.name, home, report, model.variant)
 
 
 @contextmanager
-def _bars(console: Console) -> Iterator[Progress]:
+def bars(console: Console) -> Iterator[Progress]:
     """One bar a model; it appears with the first step that takes time, so that a second start shows none."""
     columns = (TextColumn("{task.fields[model]}"), TextColumn("{task.description}"), BarColumn())
     with Bars(*columns, DownloadColumn(), TimeElapsedColumn(), console=console, transient=True) as progress:
@@ -69,7 +69,7 @@ def _bars(console: Console) -> Iterator[Progress]:
 
 
 @contextmanager
-def _lines() -> Iterator[Progress]:
+def lines() -> Iterator[Progress]:
     """A line when a step begins, and a tenth of a download further."""
     last: dict[str, tuple[Step, int]] = {}
 

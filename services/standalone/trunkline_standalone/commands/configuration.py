@@ -6,12 +6,15 @@ from pathlib import Path
 
 import msgspec
 
+from trunkline_cache.config import without_effect as cache_without_effect
 from trunkline_gateway.config import GatewayConfig
 from trunkline_gateway.config import unenforced as gateway_unenforced
+from trunkline_guardrails.policy import unenforced as guardrails_unenforced
 from trunkline_kit.config import load
 from trunkline_kit.config_check import Finding, Level, check
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.settings import Settings
+from trunkline_router.config import without_effect as router_without_effect
 from trunkline_standalone.config import local_workers
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -45,10 +48,19 @@ def _refusals(settings: Settings) -> Iterator[Finding]:
             yield Finding(Level.ERROR, path, message)
 
 
-def _unenforced(settings: Settings) -> Iterator[Finding]:
-    for line in gateway_unenforced(settings):
+def _unenforced(settings: Settings) -> list[Finding]:
+    """One warning a place, in the words of the first service that has no use for it."""
+    lines = [
+        *router_without_effect(settings.routes),
+        *cache_without_effect(settings),
+        *guardrails_unenforced(settings.policies),
+        *gateway_unenforced(settings),
+    ]
+    found: dict[str, Finding] = {}
+    for line in lines:
         path, _, message = line.partition(": ")
-        yield Finding(Level.WARNING, path, message)
+        found.setdefault(path, Finding(Level.WARNING, path, message))
+    return list(found.values())
 
 
 def schema() -> bytes:

@@ -39,12 +39,12 @@ def run_worker(
     from trunkline_worker.app import open_worker
     from trunkline_worker.config import WorkerConfig
 
-    name = name or _only_worker(config)
+    name = name or only_worker(config)
     from_settings = partial(WorkerConfig.from_settings, name=name, listen=None, home=home.expanduser().absolute())
     _run(partial(serve, "worker", open_worker, from_settings), config, listeners, environment)
 
 
-def _only_worker(config: Path) -> str:
+def only_worker(config: Path) -> str:
     names = list(load(config).settings.workers)
     if len(names) == 1:
         return names[0]

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import logging.handlers
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -67,8 +67,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 def run_up(options: UpOptions, environment: Mapping[str, str]) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends requests at once. Raises TrunklineError before it serves."""
     home = make_home(options.home)
-    with locked(home):
-        set_up_up_logs(home)
+    with locked(home), set_up_logs_of(home):
         source = open_source(options.config) if options.config else None
         settings, notes = settled(source, options.port)
         logging.getLogger().setLevel(settings.telemetry.log_level.upper())
@@ -187,10 +186,16 @@ def _say_stopping(stop: StopSignal, grace_s: float) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - for people
 
 
-def set_up_up_logs(home: Home) -> None:
+@contextmanager
+def set_up_logs_of(home: Home) -> Iterator[None]:
     """Everything as JSON into the home's log file, which is bounded; warnings for people on standard error too."""
     console = set_up_logs("info", "text", sys.stderr)
     console.setLevel(logging.WARNING)
     file = logging.handlers.RotatingFileHandler(home.log_file, maxBytes=_LOG_BYTES_MAX, backupCount=_LOGS_KEPT)
     file.setFormatter(JsonFormatter())
     logging.getLogger().addHandler(file)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(file)
+        file.close()

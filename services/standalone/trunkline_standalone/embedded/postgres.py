@@ -54,7 +54,7 @@ async def open_postgres_server(data: Path, log_file: Path, sockets: Path) -> Asy
     Commits are synced to disk, so neither SIGKILL nor a power cut loses one.
     """
     account = server_account()
-    binaries = _binaries(postgres_install(), sockets) / "bin"
+    binaries = server_binaries(postgres_install(), sockets) / "bin"
     socket = sockets / "postgres"
     _make_folder(socket, account)
     await end_left_over(data)
@@ -147,7 +147,7 @@ def _make_folder(path: Path, account: Account) -> None:
         os.chown(path, account.uid, account.gid)
 
 
-def _binaries(install: Path, sockets: Path) -> Path:
+def server_binaries(install: Path, sockets: Path) -> Path:
     """Where the server's user can run them: as they are, or copied out of a folder that is closed to it."""
     if os.geteuid() != 0 or is_open_to_all(install / "bin/postgres"):
         return install
