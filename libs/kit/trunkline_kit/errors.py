@@ -15,6 +15,7 @@ TrunklineError
 ├── Conflict                  another process or request holds what this one needs
 ├── Overloaded                a queue or concurrency bound is reached; wait and try again
 │   ├── RateLimited           a rate is used up
+│   ├── ConcurrencyExceeded   as many requests are under way as may be
 │   ├── UpstreamRateLimited   the provider's rate is used up, not the key's
 │   └── BudgetExceeded        money is used up; waiting does not help
 ├── Unavailable               a part we need does not answer
@@ -45,13 +46,22 @@ class TrunklineError(Exception):
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         """The request field that is wrong, if one is."""
         self.retry_after_s = retry_after_s
         """Seconds after which the same request may pass; None where waiting is no help or the time is unknown."""
+        self.headers = headers
+        """Sent along with the answer, also as trailing metadata: names in lower case."""
 
 
 class InvalidRequest(TrunklineError):
@@ -154,6 +164,13 @@ class RateLimited(Overloaded):
     """Raised by admission before anything is spent."""
 
     reason = "rate_limit_exceeded"
+    http_status = 429
+
+
+class ConcurrencyExceeded(Overloaded):
+    """Raised by admission when as many requests are under way as the key, team or model may have."""
+
+    reason = "concurrency_exceeded"
     http_status = 429
 
 
@@ -295,7 +312,7 @@ def grpc_status(error: TrunklineError) -> GrpcStatus:
         trailing.append(("trunkline-param", error.param))
     if error.retry_after_s is not None:
         trailing.append(("retry-after-ms", str(round(error.retry_after_s * 1000))))
-    return GrpcStatus(error.code, error.message, tuple(trailing))
+    return GrpcStatus(error.code, error.message, (*trailing, *error.headers))
 
 
 def error_classes(root: type[TrunklineError] = TrunklineError) -> Iterator[type[TrunklineError]]:
