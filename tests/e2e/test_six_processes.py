@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import openai
+import psutil
 import pytest
 
 from trunkline_testkit import sdk_suite
@@ -21,8 +22,8 @@ SLOT_TOKENS = 160
 """Bounds what an answer without a limit takes."""
 
 
-def configuration(ports: dict[str, int]) -> dict:
-    def at(name: str) -> str:
+def configuration(ports):
+    def at(name):
         return f"dns:///127.0.0.1:{ports[name]}"
 
     return {
@@ -43,7 +44,7 @@ def configuration(ports: dict[str, int]) -> dict:
 
 
 class Six:
-    def __init__(self, ports: dict[str, int], families: list) -> None:
+    def __init__(self, ports: dict[str, int], families: list[list[psutil.Process]]) -> None:
         self.ports = ports
         self.families = families
         self.url = f"http://127.0.0.1:{ports['http']}"

@@ -27,7 +27,7 @@ class Named(EchoServiceServicer):
     def __init__(self, name):
         self.name = name
 
-    async def Echo(self, request, context):  # noqa: N802 - the protocol's name
+    async def Echo(self, request, context):
         return pb.EchoResponse(text=self.name)
 
 

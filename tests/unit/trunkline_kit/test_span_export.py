@@ -25,7 +25,7 @@ class Receiver(TraceServiceServicer):
     def __init__(self):
         self.batches, self.failures, self.received = [], [], asyncio.Condition()
 
-    async def Export(self, request, context):  # noqa: N802 - the protocol's name
+    async def Export(self, request, context):
         if self.failures:
             raise self.failures.pop(0)
         async with self.received:

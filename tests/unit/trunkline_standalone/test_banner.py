@@ -21,7 +21,7 @@ ODD_HOMES = [
 ]
 
 
-def ready(home: str = "/srv/trunkline", **changes) -> Ready:
+def ready(home="/srv/trunkline", **changes):
     given = {"url": "http://127.0.0.1:8080", "key_file": Path(home) / "key", "new_key": None, "model": "auto"}
     return Ready(**given | changes)
 

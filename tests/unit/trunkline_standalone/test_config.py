@@ -11,7 +11,7 @@ def settings(**parts) -> Settings:
     return decode(parts, Settings)
 
 
-def at(provider: str, *models: str) -> dict:
+def at(provider, *models):
     return {model: {"deployments": [{"provider": provider, "model": model}]} for model in models}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import asyncpg
 from msgspec import Struct
@@ -26,17 +27,17 @@ class PostgresOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 async def open_postgres(url: str, options: PostgresOptions | None = None) -> AsyncIterator[asyncpg.Pool]:
     """A pool for `postgresql://…`. Nothing is dialled before the first query. Raises ConfigError for a bad URL."""
     options = options or PostgresOptions()
-    try:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=0,
-            max_size=options.connections,
-            timeout=options.connect_timeout_s,
-            command_timeout=options.command_timeout_s,
-            max_inactive_connection_lifetime=options.idle_s,
-        )
-    except (ValueError, asyncpg.InterfaceError) as error:
-        raise ConfigError("stores.database must be a URL such as postgresql://user@host:5432/trunkline") from error
+    # With no connection to open yet the library does not look at the URL.
+    if urlsplit(url).scheme not in {"postgresql", "postgres"}:
+        raise ConfigError("stores.database must be a URL such as postgresql://user@host:5432/trunkline")
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=options.connections,
+        timeout=options.connect_timeout_s,
+        command_timeout=options.command_timeout_s,
+        max_inactive_connection_lifetime=options.idle_s,
+    )
     try:
         yield pool
     finally:

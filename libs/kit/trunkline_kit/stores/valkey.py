@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 from redis.asyncio import Redis
+from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from trunkline_kit.errors import ConfigError, StoreUnavailable
@@ -28,6 +29,8 @@ async def open_valkey(url: str, options: ValkeyOptions | None = None) -> AsyncIt
     try:
         client = Redis.from_url(
             url,
+            # Left to itself, the library looks for its own version on disk at every new connection.
+            driver_info=DriverInfo(name="trunkline", lib_version=None),
             max_connections=options.connections,
             socket_timeout=options.timeout_s,
             socket_connect_timeout=options.timeout_s,

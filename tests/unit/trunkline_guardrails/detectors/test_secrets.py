@@ -146,7 +146,7 @@ def test_every_kind_has_an_example():
 class Exhausted:
     """A set of rules whose automaton does not fit its memory."""
 
-    def Match(self, text):  # noqa: N802
+    def Match(self, text):
         return None
 
 
