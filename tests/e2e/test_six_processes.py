@@ -8,12 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import openai
-import psutil
 import pytest
 
 from trunkline_testkit import sdk_suite
 from trunkline_testkit.parts import free_port
-from trunkline_testkit.processes import fetch, trunkline, until
+from trunkline_testkit.processes import Running, fetch, trunkline, until
 
 MODEL = "smollm2-135m"
 KEY = "tl-six-processes"
@@ -44,7 +43,7 @@ def configuration(ports):
 
 
 class Six:
-    def __init__(self, ports: dict[str, int], families: list[list[psutil.Process]]) -> None:
+    def __init__(self, ports: dict[str, int], families: list[Running]) -> None:
         self.ports = ports
         self.families = families
         self.url = f"http://127.0.0.1:{ports['http']}"
