@@ -2,8 +2,9 @@
 
 Everything in one run on one machine: each gateway alone on CPU 0, provider and load on CPU 1. CPU time is the gateway's
 own, read from /proc, and is the figure to quote; latencies are of a closed loop and shaken by whatever else runs. With
-BENCH_HOME set to a folder with `bin/mockllm` and `bin/load` those are used as provider and load, and gateways described
-in BENCH_GATEWAYS (a JSON file: {name: {cmd, url, headers}}) join; they are told to ask the provider at port 9100.
+BENCH_HOME set to a folder with `bin/mockllm` and `bin/load` those are used as provider and load, and the gateways under
+`peers/` join (see _peers.py), as do those described in BENCH_GATEWAYS (a JSON file: {name: {cmd, url, headers}}), which
+have to ask the provider at port 9100.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import _http
+import _peers
 
 HERE = Path(__file__).resolve().parent
 PATH = "/v1/chat/completions"
@@ -86,6 +88,9 @@ def subjects(folder: Path, provider_port: int) -> Iterator[Subject]:
     bare_port = free_port()
     bare = [sys.executable, str(HERE / "_bare_relay.py"), str(bare_port), str(provider_port), key]
     yield Subject("bare relay", bare, bare_port, key)
+    home = os.environ.get("BENCH_HOME")
+    for peer in _peers.peers(Path(home) / "peers", folder, provider_port) if home else ():
+        yield Subject(peer.name, peer.command, peer.port, "", peer.headers)
     others = os.environ.get("BENCH_GATEWAYS")
     for name, given in json.loads(Path(others).read_text()).items() if others else ():
         other_port = int(given["url"].split(":")[2].split("/")[0])
@@ -129,7 +134,12 @@ def free_port() -> int:
 @contextmanager
 def running(command: list[str], cpu: int, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A process pinned to one CPU, listening."""
-    process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))  # noqa: PLW1509
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),  # noqa: PLW1509
+    )
     try:
         deadline_s = time.monotonic() + START_S
         while True:
@@ -172,6 +182,7 @@ def measured(subject: Subject, seconds: float, folder: Path) -> Iterator[dict[st
 
 
 def wait_for_answer(subject: Subject) -> None:
+    """Wait out a gateway that listens before it can answer; some take ten seconds."""
     headers = {"authorization": f"Bearer {subject.key}"} if subject.key else {}
     headers |= dict(header.split(": ", 1) for header in subject.headers)
     request = urllib.request.Request(
@@ -179,8 +190,17 @@ def wait_for_answer(subject: Subject) -> None:
         data=BODIES["whole"],
         headers={"content-type": "application/json", **headers},
     )
-    with urllib.request.urlopen(request, timeout=START_S) as reply:
-        reply.read()
+    deadline_s = time.monotonic() + START_S
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=START_S) as reply:
+                reply.read()
+        except OSError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def run_load(subject: Subject, body: str, connections: int, seconds: float, folder: Path) -> dict[str, float]:
@@ -199,7 +219,9 @@ def run_load(subject: Subject, body: str, connections: int, seconds: float, fold
     headers = [f"authorization: Bearer {subject.key}"] if subject.key else []
     url = f"http://127.0.0.1:{subject.port}{PATH}"
     command = [str(tool), url, str(connections), str(seconds), str(file), *headers, *subject.headers]
-    line = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
+    last = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1]
+    # Its last member, a count by status, is not JSON.
+    line = json.loads(last.partition(',"status"')[0] + "}")
     return {"count": line["n"], "errors": line["errors"], "p50_ms": line["p50_ms"], "p99_ms": line["p99_ms"]}
 
 
