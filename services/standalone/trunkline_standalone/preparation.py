@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from trunkline_worker.catalogue import find_model
@@ -52,18 +52,24 @@ def prepare_all(home: Path, models: Sequence[Wanted]) -> None:
 def bars(console: Console) -> Iterator[Progress]:
     """One bar a model; it appears with the first step that takes time, so that a second start shows none."""
     columns = (TextColumn("{task.fields[model]}"), TextColumn("{task.description}"), BarColumn())
-    with Bars(*columns, DownloadColumn(), TimeElapsedColumn(), console=console, transient=True) as progress:
+    size = TextColumn("{task.fields[size]}")
+    with Bars(*columns, size, TimeElapsedColumn(), console=console, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 
         def report(model: str, step: Step, done_bytes: int, total_bytes: int) -> None:
             if step is Step.DONE and model not in tasks:
                 return
             if model not in tasks:
-                tasks[model] = progress.add_task("", model=model, total=None)
-            total = total_bytes or None
-            if step is Step.DONE:
-                done_bytes = total = 1
-            progress.update(tasks[model], description=STEPS[step], completed=done_bytes, total=total)
+                tasks[model] = progress.add_task("", model=model, size="", total=None)
+            # Only a download says how far it is; the bar of any other step moves without saying so.
+            counted = step is Step.DOWNLOAD and total_bytes > 0
+            size = f"{done_bytes / 1e6:.1f} of {total_bytes / 1e6:.1f} MB" if counted else ""
+            done, total = (1, 1) if step is Step.DONE else (done_bytes, total_bytes if counted else None)
+            task = next(task for task in progress.tasks if task.id == tasks[model])
+            # `update` cannot take a total back, so a bar that is to pulse again is told so here.
+            task.total = total
+            begins = task.description != STEPS[step]
+            progress.update(tasks[model], description=STEPS[step], completed=done, size=size, refresh=begins)
 
         yield report
 

@@ -42,9 +42,11 @@ def test_a_terminal_gets_bars_that_vanish():
     out = io.StringIO()
     console = Console(file=out, width=100, force_terminal=True)
     with bars(console) as report:
-        report("m", Step.DOWNLOAD, 50, 100)
+        report("m", Step.DOWNLOAD, 46_400_000, 92_900_000)
+        report("m", Step.CONVERT, 0, 165_000_000)
         report("m", Step.DONE, 0, 0)
-    assert "m" in out.getvalue()
+    assert "46.4 of 92.9 MB" in out.getvalue()
+    assert "165" not in out.getvalue()
 
 
 def test_no_bar_for_what_was_ready_before():
