@@ -1,13 +1,13 @@
-"""Metrics of one process: its own registry, closed label sets, and the page that Prometheus reads."""
+"""Metrics of one process: its own registry, and the page that Prometheus reads."""
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Info
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -15,20 +15,12 @@ from prometheus_client.process_collector import ProcessCollector
 from trunkline_kit.errors import Conflict
 from trunkline_kit.rpc.address import parse_tcp
 
-OTHER = "other"
-"""What a label value outside its closed set is counted as."""
-
-LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-"""From a cache hit to the longest answer."""
-
 _REQUEST_BYTES_MAX = 8192
 _REQUEST_TIMEOUT_S = 5.0
 
-M_co = TypeVar("M_co", Counter, Gauge, Histogram, covariant=True)
-
 
 class Metrics:
-    """The registry of one process and what makes metrics in it. Names start with `trunkline_`."""
+    """The registry of one process. Services put their own metrics into it; names start with `trunkline_`."""
 
     def __init__(self, service: str) -> None:
         self.registry = CollectorRegistry()
@@ -37,51 +29,10 @@ class Metrics:
         build = Info("trunkline_build", "What runs here.", registry=self.registry)
         build.info({"service": service, "version": _version(), "python": platform.python_version()})
 
-    def counter(self, name: str, text: str, labels: Mapping[str, Iterable[str]] | None = None) -> "Labelled[Counter]":
-        """A count that only grows. `labels` gives each label's closed set of values."""
-        return Labelled(Counter(name, text, list(labels or {}), registry=self.registry), labels or {})
-
-    def gauge(self, name: str, text: str, labels: Mapping[str, Iterable[str]] | None = None) -> "Labelled[Gauge]":
-        """A value that goes up and down."""
-        return Labelled(Gauge(name, text, list(labels or {}), registry=self.registry), labels or {})
-
-    def histogram(
-        self,
-        name: str,
-        text: str,
-        labels: Mapping[str, Iterable[str]] | None = None,
-        buckets: Sequence[float] = LATENCY_BUCKETS_S,
-    ) -> "Labelled[Histogram]":
-        """A distribution; `buckets` are upper bounds in the metric's unit."""
-        made = Histogram(name, text, list(labels or {}), registry=self.registry, buckets=buckets)
-        return Labelled(made, labels or {})
-
     def page(self, accept: str = "") -> tuple[bytes, str]:
         """The exposition and its content type, as `accept` asks for."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
-
-
-class Labelled(Generic[M_co]):
-    """A metric whose labels take values of closed sets only, so that no caller can make series without bound."""
-
-    def __init__(self, metric: M_co, labels: Mapping[str, Iterable[str]]) -> None:
-        self._metric: M_co = metric
-        self._allowed = {label: frozenset(values) for label, values in labels.items()}
-        self._children: dict[tuple[str, ...], M_co] = {}
-        for label, values in self._allowed.items():
-            if not values:
-                raise ValueError(f"label {label!r} has no values; a label needs a closed set of them")
-
-    def of(self, **labels: str) -> M_co:
-        """The series with these labels; a value outside its set counts as `other`. Raises KeyError for wrong labels."""
-        key = tuple(labels[label] if labels[label] in allowed else OTHER for label, allowed in self._allowed.items())
-        if len(labels) != len(key):
-            raise KeyError(f"labels are {sorted(self._allowed)}, not {sorted(labels)}")
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self._metric.labels(*key) if key else self._metric
-        return child
 
 
 def _version() -> str:
