@@ -68,6 +68,8 @@ def nothing_blocks_the_loop() -> Iterator[None]:
         # gRPC and prometheus_client take uncontended locks everywhere.
         guard.functions["threading.Lock.acquire"].deactivate()
         guard.functions["threading.Lock.acquire_lock"].deactivate()
+        # asyncpg looks for ~/.pgpass at every new connection, of which the ledger makes few.
+        guard.functions["os.stat"].can_block_in("asyncpg/connect_utils.py", "_read_password_file")
         yield
 
 

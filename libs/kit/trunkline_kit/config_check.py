@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.secrets import is_reference
-from trunkline_kit.settings import Limit, Route, Settings, When
+from trunkline_kit.settings import Route, Settings, When
+from trunkline_kit.tenant_check import tenant_problems
 
 
 class Level(Enum):
@@ -35,7 +36,7 @@ class Finding(Struct, frozen=True):
 
 def check(settings: Settings) -> list[Finding]:
     """Everything that can be said about `settings` without opening anything; errors first."""
-    checks = (_models, _routes, _keys, _stores, _reachable)
+    checks = (_models, _routes, _keys, _tenants, _stores, _reachable)
     found = [finding for part in checks for finding in part(settings)]
     return sorted(found, key=lambda finding: finding.level is Level.WARNING)
 
@@ -128,18 +129,11 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         for pattern in key.models:
             if not fnmatch.filter(names, pattern):
                 yield _warning(f"{path}.models", f"`{pattern}` fits no model or route")
-        for position, limit in enumerate(key.limits):
-            yield from _limit(f"{path}.limits[{position}]", limit)
 
 
-def _limit(path: str, limit: Limit) -> Iterator[Finding]:
-    given = [name for name in ("requests", "tokens", "concurrent") if getattr(limit, name) is not None]
-    if len(given) != 1:
-        yield _error(path, "needs exactly one of requests, tokens, concurrent")
-    elif given != ["concurrent"] and limit.per_s is None:
-        yield _error(path, f"{given[0]} needs per_s, the window in seconds")
-    elif given == ["concurrent"] and limit.per_s is not None:
-        yield _error(path, "concurrent has no window; leave per_s out")
+def _tenants(settings: Settings) -> Iterator[Finding]:
+    for path, message in tenant_problems(settings):
+        yield _error(path, message)
 
 
 def _stores(settings: Settings) -> Iterator[Finding]:

@@ -9,12 +9,13 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from trunkline_kit.accounts import Ledger, Prices
+from trunkline_kit.tenants import Budget, Count, Limit, Org, PerEndUser, Project, Seconds, Team
+
 Reference = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
 """`env:NAME` or `file:/path`: where a secret is, never the secret."""
 KeySecret = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|sha256:[0-9a-f]{64})$")]
 """A reference, or `sha256:` and the hash of the key in hexadecimal."""
-Seconds = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Address = Annotated[str, Meta(pattern=r"^.*:[0-9]{1,5}$")]
 """`host:port`; port 0 means any free one."""
@@ -59,6 +60,8 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """After a stop signal, how long requests in flight may finish before they are cancelled."""
     config_poll_s: Seconds = 1.0
     """How often the configuration file is looked at for changes."""
+    gateways: Count = 1
+    """How many gateways share the limits, for when the store of limits is down and has never said it."""
 
 
 class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,6 +189,9 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     hedge: Hedge | None = None
+    limits: tuple[Limit, ...] = ()
+    """Over all callers together."""
+    budgets: tuple[Budget, ...] = ()
 
 
 class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -211,38 +217,6 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     otherwise: Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
-class Period(Enum):
-    """When a budget starts anew."""
-
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-    TOTAL = "total"
-
-
-class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Money that may be spent in a period."""
-
-    amount_usd: Annotated[float, Meta(ge=0)]
-    period: Period
-
-
-class Team(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who pays."""
-
-    org: str = "default"
-    budgets: tuple[Budget, ...] = ()
-
-
-class Limit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of requests, tokens (both with per_s) or concurrent."""
-
-    requests: Count | None = None
-    tokens: Count | None = None
-    concurrent: Count | None = None
-    per_s: Seconds | None = None
-
-
 class WhenStoreIsDown(Enum):
     """What a limit does when Valkey does not answer."""
 
@@ -257,9 +231,13 @@ class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: Annotated[str, Meta(min_length=1)]
     secret: KeySecret
     team: str = "default"
+    project: str | None = None
+    """One of the key's team."""
     models: tuple[str, ...] = ("*",)
     """Globs over model names."""
     limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    end_user: PerEndUser = PerEndUser()
     when_store_is_down: WhenStoreIsDown = WhenStoreIsDown.LOCAL_SHARE
     policy: str | None = None
     """Without a policy a key is neither cached nor guarded."""
@@ -336,6 +314,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     providers: dict[str, Provider] = {}
     models: dict[str, Model] = {}
     routes: dict[str, Route] = {}
+    orgs: dict[str, Org] = {}
     teams: dict[str, Team] = {}
+    projects: dict[str, Project] = {}
     keys: tuple[Key, ...] = ()
     policies: dict[str, Policy] = {}
+    prices: Prices = Prices()
+    ledger: Ledger = Ledger()

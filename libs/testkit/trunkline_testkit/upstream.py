@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -105,7 +105,8 @@ def resplit(reply: Reply, chunks: Sequence[bytes]) -> Reply:
 class FakeUpstream:
     """What `open_fake_upstream` yields."""
 
-    def __init__(self) -> None:
+    def __init__(self, otherwise: Callable[[Received], Reply] | None = None) -> None:
+        self._otherwise = otherwise or _by_itself
         self.base_url = ""
         """With `/v1`, as SDKs and our config want it."""
         self.requests: list[Received] = []
@@ -145,7 +146,7 @@ class FakeUpstream:
         self.requests.append(received)
         async with self.arrived:
             self.arrived.notify_all()
-        reply = self._queue.popleft() if self._queue else _by_itself(received)
+        reply = self._queue.popleft() if self._queue else self._otherwise(received)
         try:
             return await self._answer(request, reply)
         except (asyncio.CancelledError, ConnectionError):
@@ -181,9 +182,12 @@ def _by_itself(received: Received) -> Reply:
 
 
 @asynccontextmanager
-async def open_fake_upstream() -> AsyncIterator[FakeUpstream]:
-    """Serve on a free port until the block ends. Raises AssertionError for queued replies that nobody asked for."""
-    upstream = FakeUpstream()
+async def open_fake_upstream(otherwise: Callable[[Received], Reply] | None = None) -> AsyncIterator[FakeUpstream]:
+    """Serve on a free port until the block ends. Raises AssertionError for queued replies that nobody asked for.
+
+    `otherwise` answers requests that nothing is queued for, instead of repeating their last message.
+    """
+    upstream = FakeUpstream(otherwise)
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", upstream.handle)
     # Handlers learn of a client that left, as providers do.

@@ -1,5 +1,6 @@
 """Composition root of the gateway: opened top to bottom, closed in reverse."""
 
+import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Mapping
@@ -10,6 +11,9 @@ from trunkline.gateway.v1.gateway_service_pb2_grpc import (
     add_GatewayAdminServiceServicer_to_server,
     add_GatewayServiceServicer_to_server,
 )
+from trunkline_gateway.admission.gate import Gate, Terms
+from trunkline_gateway.admission.opening import open_gate
+from trunkline_gateway.admission.rulebook import Rulebook
 from trunkline_gateway.analysis import Analyst
 from trunkline_gateway.attempts import Attempts
 from trunkline_gateway.catalogue import build
@@ -18,7 +22,11 @@ from trunkline_gateway.config import GatewayConfig, unenforced
 from trunkline_gateway.door import Door
 from trunkline_gateway.edge import Edge
 from trunkline_gateway.http_app import http_app
+from trunkline_gateway.ledger.bookkeeping import Bookkeeper
+from trunkline_gateway.ledger.opening import LedgerOptions, open_ledger
 from trunkline_gateway.pipeline import Parts, Pipeline, State
+from trunkline_gateway.prices.pricing import Pricing, build_pricing
+from trunkline_gateway.prices.table import load_table
 from trunkline_gateway.providers.base import OpenProvider, Provider
 from trunkline_gateway.providers.openai import open_openai
 from trunkline_gateway.providers.worker import open_workers
@@ -29,6 +37,7 @@ from trunkline_gateway.telemetry import Meters
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.health import Check
 from trunkline_kit.parts import Kit
+from trunkline_kit.secrets import Secret, resolve
 from trunkline_kit.settings import OpenAIProvider, Settings, WorkerProvider
 from trunkline_kit.settings import Provider as ProviderSettings
 
@@ -97,12 +106,14 @@ class Reload:
         kit: Kit,
         pool: ProviderPool,
         clients: Clients,
+        gate: Gate,
         extra_checks: Mapping[str, Check],
     ) -> None:
         self.config = config
         self._kit = kit
         self._pool = pool
         self._clients = clients
+        self._gate = gate
         self._extra_checks = extra_checks
         self._targets: tuple[Pipeline, Door, Edge] | None = None
 
@@ -112,17 +123,28 @@ class Reload:
         providers = await self._pool.providers(config)
         channels = {name: self._clients.channels[name] for name in _used(config)}
         readiness = readiness_of(catalogue, providers, channels, self._kit.clock)
+        readiness.add("limits", self._gate.admission.check, required=False)
         for name, check in self._extra_checks.items():
             readiness.add(name, check, required=False)
-        return State(catalogue, providers, readiness)
+        rulebook = await asyncio.to_thread(Rulebook, config)
+        pricing = await _pricing(config, self._kit.clock.now_s())
+        if rulebook.has_limits and not self._gate.admission.shared:
+            log.warning("limits and budgets hold in this process only; set stores.redis to share them")
+        limits = Terms(rulebook=rulebook, pricing=pricing, catalogue=catalogue)
+        return State(catalogue, providers, readiness, limits, pricing)
 
     def attach(self, pipeline: Pipeline, door: Door, edge: Edge) -> None:
         self._targets = (pipeline, door, edge)
 
     async def apply(self, settings: Settings) -> None:
-        config = GatewayConfig.from_settings(settings, extra_keys=self.config.extra_keys)
+        config = GatewayConfig.from_settings(
+            settings,
+            extra_keys=self.config.extra_keys,
+            redis=self.config.redis,
+            database=self.config.database,
+        )
         state = await self.state(config)
-        warn_unenforced(settings)
+        warn_unenforced(settings, has_database=config.database is not None)
         if self._targets is None:
             raise ConfigError("the gateway is not serving yet")
         pipeline, door, edge = self._targets
@@ -143,9 +165,22 @@ def _used(config: GatewayConfig) -> list[str]:
     return [name for name, used in uses.items() if used]
 
 
-def warn_unenforced(settings: Settings) -> None:
+async def _pricing(config: GatewayConfig, now_s: float) -> Pricing:
+    """Of all models. Says which of them have none: budgets do not count those, and the ledger has no cost for them."""
+    table = await asyncio.to_thread(load_table, config.prices.table)
+    pricing = build_pricing(config.prices, config.providers, config.models, table)
+    for provider, model in pricing.unpriced(now_s):
+        log.warning("%s at %s has no price: budgets and costs leave it out; see prices.overrides", model, provider)
+    return pricing
+
+
+def _resolved(url: str | None, kit: Kit) -> Secret | None:
+    return resolve(url, kit.environment) if url else None
+
+
+def warn_unenforced(settings: Settings, *, has_database: bool) -> None:
     """Say once, at start and at each reload, what of the configuration has no effect yet."""
-    for line in unenforced(settings):
+    for line in unenforced(settings, has_database=has_database):
         log.warning("not enforced in this version: %s", line)
 
 
@@ -162,14 +197,21 @@ async def open_gateway(
     meters = Meters(kit.metrics)
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(open_clients(config.services, kit.net))
-        reload = Reload(config, kit, ProviderPool(kit, stack), clients, extra_checks or {})
+        redis = config.redis or _resolved(config.stores.redis, kit)
+        database = config.database or _resolved(config.stores.database, kit)
+        gate = await stack.enter_async_context(open_gate(redis, kit, config.server.gateways))
+        reload = Reload(config, kit, ProviderPool(kit, stack), clients, gate, extra_checks or {})
+        ledger_options = LedgerOptions(redis=redis, database=database, ledger=config.ledger)
+        books = await stack.enter_async_context(open_ledger(ledger_options, kit.clock, kit.metrics))
         attempts = Attempts(kit.tracing, meters, random.Random())  # noqa: S311 - load balancing, not secrets
         parts = Parts(
+            gate=gate,
             analyst=Analyst(clients, meters),
             attempts=attempts,
             meters=meters,
             tracing=kit.tracing,
             clock=kit.clock,
+            bookkeeper=Bookkeeper(books, kit.clock, kit.metrics),
         )
         pipeline = Pipeline(parts, await reload.state(config))
         door = Door(pipeline, kit.clock, config.server.body_limit_bytes)

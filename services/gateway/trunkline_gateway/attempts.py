@@ -12,7 +12,7 @@ from trunkline_gateway.plan import Failure, FailureKind, Target, next_step
 from trunkline_gateway.providers.base import AttemptFailed, Terms
 from trunkline_gateway.surface import OPERATIONS
 from trunkline_gateway.telemetry import Meters, end_attempt_span
-from trunkline_gateway.turn import Turn
+from trunkline_gateway.turn import Tried, Turn
 from trunkline_kit.errors import DeadlineExceeded, TrunklineError
 from trunkline_kit.tracing import Tracing, traceparent_of
 
@@ -43,6 +43,8 @@ class Attempts:
                 await asyncio.sleep(step.wait_s)
             turn.target = step.target
             turn.attempts += 1
+            tried = Tried(target=step.target, started_s=loop.time())
+            turn.tried.append(tried)
             terms = Terms(connect_s=offer.timeouts.connect_s, total_s=deadline_s - loop.time())
             first_s = offer.timeouts.first_token_s if turn.stream else terms.total_s
             try:
@@ -53,8 +55,10 @@ class Attempts:
             except AttemptFailed as error:
                 failed = error
             else:
+                tried.ended_s = loop.time()
                 self._meters.attempt(step.target.provider, "ok")
                 return begun
+            tried.ended_s, tried.failed = loop.time(), failed.error.reason
             turn.failures.append(Failure(step.target, failed.kind))
             self._meters.attempt(step.target.provider, failed.kind.value)
             if loop.time() >= deadline_s:

@@ -23,6 +23,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
     team: str = "default"
     org: str = "default"
+    project: str = ""
+    """Empty for a key of no project."""
     models: tuple[str, ...] = ("*",)
     """Globs over the names that may be asked for."""
     policy: str | None = None

@@ -95,6 +95,7 @@ def _principals(config: GatewayConfig, environment: Mapping[str, str]) -> Iterat
                 key_id=key.id,
                 team=key.team,
                 org=team.org if team else "default",
+                project=key.project or "",
                 models=key.models,
                 policy=key.policy,
             ),

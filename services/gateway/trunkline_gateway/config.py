@@ -5,7 +5,9 @@ from typing import Self
 
 import msgspec
 
+from trunkline_kit.accounts import Ledger, Prices
 from trunkline_kit.errors import ConfigError
+from trunkline_kit.secrets import Secret
 from trunkline_kit.settings import (
     AnthropicProvider,
     Balance,
@@ -19,8 +21,9 @@ from trunkline_kit.settings import (
     Server,
     Services,
     Settings,
-    Team,
+    Stores,
 )
+from trunkline_kit.tenants import Org, Project, Team
 
 
 class ExtraKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,25 +43,48 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     listen: Listen = Listen()
     services: Services = Services()
     server: Server = Server()
+    stores: Stores = Stores()
+    redis: Secret | None = None
+    """Where `stores.redis` is, for whoever knows it better, such as `trunkline up` with its own; None: as it says."""
+    database: Secret | None = None
+    """The same for `stores.database`."""
+    prices: Prices = Prices()
+    ledger: Ledger = Ledger()
     providers: dict[str, Provider] = {}
     models: dict[str, Model] = {}
     routes: dict[str, Route] = {}
+    orgs: dict[str, Org] = {}
     teams: dict[str, Team] = {}
+    projects: dict[str, Project] = {}
     keys: tuple[Key, ...] = ()
     policies: dict[str, Policy] = {}
     extra_keys: tuple[ExtraKey, ...] = ()
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, extra_keys: tuple[ExtraKey, ...] = ()) -> Self:
+    def from_settings(
+        cls,
+        settings: Settings,
+        *,
+        extra_keys: tuple[ExtraKey, ...] = (),
+        redis: Secret | None = None,
+        database: Secret | None = None,
+    ) -> Self:
         """The gateway's part of the settings. Raises ConfigError for what this version cannot serve at all."""
         config = cls(
             listen=settings.listen,
             services=settings.services,
             server=settings.server,
+            stores=settings.stores,
+            redis=redis,
+            database=database,
+            prices=settings.prices,
+            ledger=settings.ledger,
             providers=settings.providers,
             models=settings.models,
             routes=settings.routes,
+            orgs=settings.orgs,
             teams=settings.teams,
+            projects=settings.projects,
             keys=settings.keys,
             policies=settings.policies,
             extra_keys=extra_keys,
@@ -94,9 +120,17 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 raise ConfigError(f"{place}: there is no model {name!r} under models:")
 
 
-def unenforced(settings: Settings) -> list[str]:
-    """One line for each setting that is understood but does nothing in this version."""
-    return [*_of_providers(settings), *_of_models(settings), *_of_tenants(settings), *_of_policies(settings)]
+def unenforced(settings: Settings, *, has_database: bool = False) -> list[str]:
+    """One line for each setting that is understood but does nothing in this version.
+
+    `has_database`: the gateway was given one that the settings do not know of.
+    """
+    return [
+        *_of_providers(settings),
+        *_of_models(settings),
+        *_of_policies(settings),
+        *_of_ledger(settings, has_database=has_database),
+    ]
 
 
 def _of_providers(settings: Settings) -> Iterator[str]:
@@ -119,13 +153,9 @@ def _of_models(settings: Settings) -> Iterator[str]:
             yield f"models.{name}.balance: {model.balance.value} is not there yet; deployments are picked by weight"
 
 
-def _of_tenants(settings: Settings) -> Iterator[str]:
-    for key in settings.keys:
-        if key.limits:
-            yield f"keys.{key.id}.limits: limits are not enforced yet"
-    for name, team in settings.teams.items():
-        if team.budgets:
-            yield f"teams.{name}.budgets: budgets are not enforced yet"
+def _of_ledger(settings: Settings, *, has_database: bool) -> Iterator[str]:
+    if settings.stores.database is None and not has_database:
+        yield "stores.database: a gateway alone keeps no usage ledger without it; `trunkline up` brings its own"
 
 
 def _of_policies(settings: Settings) -> Iterator[str]:

@@ -31,6 +31,10 @@ class ChatControl(msgspec.Struct, frozen=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
 
 
 class CompletionControl(msgspec.Struct, frozen=True):
@@ -41,6 +45,9 @@ class CompletionControl(msgspec.Struct, frozen=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    max_tokens: int | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
 
 
 class EmbeddingControl(msgspec.Struct, frozen=True):
@@ -48,6 +55,8 @@ class EmbeddingControl(msgspec.Struct, frozen=True):
 
     model: ModelName
     input: str | list[str | int | list[int]]
+    user: str | None = None
+    safety_identifier: str | None = None
 
 
 Control = ChatControl | CompletionControl | EmbeddingControl

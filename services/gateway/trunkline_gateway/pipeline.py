@@ -7,11 +7,15 @@ import msgspec
 from opentelemetry.trace import SpanKind
 
 from trunkline_gateway import body as bodies
+from trunkline_gateway.admission.gate import Gate
+from trunkline_gateway.admission.gate import Terms as AdmissionTerms
 from trunkline_gateway.analysis import Analyst, Findings, Slot
 from trunkline_gateway.attempts import Attempts
 from trunkline_gateway.catalogue import Catalogue, Offer
 from trunkline_gateway.fingerprint import fingerprint
+from trunkline_gateway.ledger.bookkeeping import Bookkeeper
 from trunkline_gateway.plan import Target
+from trunkline_gateway.prices.pricing import Pricing
 from trunkline_gateway.providers.base import Answer, Call, Provider, Terms
 from trunkline_gateway.relay import assembly
 from trunkline_gateway.relay.streaming import Clocks, Relay, Started, begin
@@ -33,38 +37,45 @@ class State(msgspec.Struct, frozen=True):
     catalogue: Catalogue
     providers: Mapping[str, Provider]
     readiness: Readiness
+    limits: AdmissionTerms
+    pricing: Pricing = Pricing()
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline works with."""
 
+    gate: Gate
     analyst: Analyst
     attempts: Attempts
     meters: Meters
     tracing: Tracing
     clock: Clock
+    bookkeeper: Bookkeeper
 
 
 class Pipeline:
     """Answers requests. `state` is replaced on a reload."""
 
     def __init__(self, parts: Parts, state: State) -> None:
+        self._gate = parts.gate
         self._analyst = parts.analyst
         self._attempts = parts.attempts
         self._meters = parts.meters
         self._tracing = parts.tracing
         self._clock = parts.clock
+        self._bookkeeper = parts.bookkeeper
         self.state = state
 
     async def run(self, turn: Turn, body: bytes, sink: Sink, *, fresh: bool = False) -> None:
         """Answer into `sink`. `fresh` passes the cache by. Raises TrunklineError before the sink was given anything.
 
-        Whatever happens, the request is settled: span, metrics, log line.
+        Whatever happens, the request is settled: limits, ledger, span, metrics, log line.
         """
+        state = self.state
         span = self._tracing.start(OPERATIONS[turn.surface], kind=SpanKind.SERVER, parent=turn.traceparent)
         try:
             with self._tracing.use(span):
-                await self._answer(turn, body, sink, fresh=fresh)
+                await self._answer(turn, body, sink, state, fresh=fresh)
         except asyncio.CancelledError:
             turn.outcome, turn.status = "cancelled", 499
             raise
@@ -75,25 +86,37 @@ class Pipeline:
             turn.outcome, turn.status = "internal_error", 500
             raise
         finally:
-            took_s = self._clock.monotonic_s() - turn.started_s
+            self._gate.settle(turn, state.limits)
+            took_s = turn.took_s = self._clock.monotonic_s() - turn.started_s
+            self._bookkeeper.settle(turn, state.pricing, body, span)
             self._meters.settle(turn, took_s)
             describe(span, turn)
             if self._tracing.tracer is not None:
                 span.end()
             log_turn(turn, took_s)
 
-    async def _answer(self, turn: Turn, body: bytes, sink: Sink, *, fresh: bool) -> None:
-        state = self.state
+    async def _answer(self, turn: Turn, body: bytes, sink: Sink, state: State, *, fresh: bool) -> None:
         call = call_of(turn, body)
         found = state.catalogue.resolve(call.control.model, turn.principal)
+        await self._gate.admit(turn, call, found, state.limits)
         offer, findings = await self._analysed(turn, call, found, state.catalogue, fresh=fresh)
         if findings.cached is not None:
             await self._replay(turn, call, findings.cached.body_json, sink)
             return
         if findings.body is not call.body:
             call = msgspec.structs.replace(call, body=findings.body)
+        if offer is not found:
+            await self._gate.admit_model(turn, call, offer, state.limits)
         targets = state.catalogue.targets(findings.models or (offer.name,), self._attempts.dice)
-        errand = Errand(call=call, offer=offer, targets=targets, providers=state.providers, slot=findings.slot)
+        targets = state.pricing.allowed(targets, self._clock.now_s())
+        errand = Errand(
+            call=call,
+            offer=offer,
+            targets=targets,
+            providers=state.providers,
+            slot=findings.slot,
+            pricing=state.pricing,
+        )
         if turn.stream:
             await self._stream(turn, errand, sink)
         else:
@@ -124,6 +147,7 @@ class Pipeline:
         deadline_s = asyncio.get_running_loop().time() + errand.offer.timeouts.total_s
         answer = await self._attempts.run(turn, errand.offer, errand.targets, deadline_s, errand.whole)
         turn.usage, turn.outcome, turn.status = answer.usage, "ok", 200
+        self._bookkeeper.price(turn, errand.pricing, answer.body)
         await sink.whole(answer.body, turn.headers())
         if errand.slot is not None and assembly.ended_cleanly(answer.body):
             await self._analyst.store(turn, errand.slot, answer.body)
@@ -142,7 +166,7 @@ class Pipeline:
             await relay.run(started, sink)
         finally:
             started.stream.cut()
-            turn.usage = relay.relayed.usage
+            turn.usage, turn.pieces = relay.relayed.usage, relay.relayed.pieces
         turn.outcome = "ok" if relay.relayed.complete else "broken"
         if not relay.relayed.complete:
             self._meters.broken(provider)
@@ -170,6 +194,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...]
     providers: Mapping[str, Provider]
     slot: Slot | None
+    pricing: Pricing
 
     async def whole(self, target: Target, terms: Terms) -> Answer:
         return await self.providers[target.provider].whole(self.call, target, terms)
@@ -189,7 +214,7 @@ def call_of(turn: Turn, body: bytes) -> Call:
         cache_salt=turn.principal.team.encode(),
     )
     turn.model = control.model
-    turn.stream = call.wants_stream
+    turn.stream, turn.end_user = call.wants_stream, call.end_user
     return call
 
 

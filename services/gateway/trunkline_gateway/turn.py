@@ -2,10 +2,30 @@
 
 import msgspec
 
+from trunkline_gateway.admission.admission import Ticket
+from trunkline_gateway.admission.estimation import Estimate
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.plan import Failure, Target
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.usage import Usage
+
+
+class Reservation(msgspec.Struct, kw_only=True):
+    """What was set aside for a request."""
+
+    tickets: list[Ticket] = []
+    estimate: Estimate | None = None
+
+
+class Tried(msgspec.Struct, kw_only=True):
+    """One attempt as it was seen. Moments are on the loop's clock."""
+
+    target: Target
+    started_s: float
+    ended_s: float | None = None
+    """When it failed, or its answer began (or was whole); None while neither has happened."""
+    failed: str = ""
+    """Why it was given up; empty for the one that answers."""
 
 
 class Turn(msgspec.Struct, kw_only=True):
@@ -21,18 +41,31 @@ class Turn(msgspec.Struct, kw_only=True):
     model: str = ""
     """As the caller spelled it."""
     stream: bool = False
+    end_user: str = ""
+    """As the caller calls them."""
     route: str = ""
     target: Target | None = None
     """Who answers, or was asked last."""
     failures: list[Failure] = []
     attempts: int = 0
+    tried: list[Tried] = []
+    """Every attempt in order."""
     cache: str = ""
     """hit, miss, bypass, or empty where the key has no cache."""
     guardrails: str = ""
     """What was flagged or done, or `unavailable`."""
+    reservation: Reservation | None = None
+    """None where no limit applies, or nothing was reserved yet."""
     usage: Usage | None = None
+    pieces: int = 0
+    """Events of a stream that the caller was given: about as many tokens."""
     first_token_s: float | None = None
     """Seconds since the start."""
+    said_tokens: int = 0
+    """Of the answer, as far as it was counted: what is left to go by where the provider reports nothing."""
+    cost_usd: str = ""
+    """Known only for whole answers, and where there is a price."""
+    took_s: float = 0.0
     outcome: str = "error"
     status: int = 0
 
@@ -46,8 +79,14 @@ class Turn(msgspec.Struct, kw_only=True):
             known.append(("x-trunkline-route", self.route))
         if self.attempts:
             known.append(("x-trunkline-attempts", str(self.attempts)))
+        if self.cost_usd:
+            known.append(("x-trunkline-cost-usd", self.cost_usd))
         if self.cache:
             known.append(("x-trunkline-cache", self.cache))
         if self.guardrails:
             known.append(("x-trunkline-guardrails", self.guardrails))
+        if self.reservation is not None:
+            known += self.reservation.tickets[0].headers
+            if any(ticket.degraded for ticket in self.reservation.tickets):
+                known.append(("x-trunkline-admission", "degraded"))
         return known

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from prometheus_client import CollectorRegistry
 
 from trunkline_cache.app import open_cache
@@ -18,6 +18,7 @@ from trunkline_guardrails.config import GuardrailsConfig
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.health import Check
 from trunkline_kit.parts import Kit, OpenService, RunningService
+from trunkline_kit.secrets import Secret
 from trunkline_kit.settings import Settings
 from trunkline_kit.tracing import Tracing, open_tracing
 from trunkline_router.app import open_router
@@ -55,6 +56,10 @@ class StandaloneConfig(Struct, frozen=True, kw_only=True):
     home: Path
     """Where prepared models are."""
     extra_keys: tuple[ExtraKey, ...] = ()
+    redis: Secret | None = None
+    """Where the gateway keeps limits; None: where the settings say."""
+    database: Secret | None = None
+    """The same for its ledger."""
     extra_checks: dict[str, Check] = {}
     """Shown in `/readyz`."""
 
@@ -103,10 +108,22 @@ async def open_standalone(config: StandaloneConfig, kit: Kit) -> AsyncIterator[S
             if target.startswith(LOCAL):
                 own_kit = await _traced(name, settings, kit, stack)
                 parts.append(await stack.enter_async_context(open_at(settings, target, own_kit)))
-        gateway_config = GatewayConfig.from_settings(settings, extra_keys=config.extra_keys)
+        gateway_config = GatewayConfig.from_settings(
+            _with_spool(settings, config.home),
+            extra_keys=config.extra_keys,
+            redis=config.redis,
+            database=config.database,
+        )
         gateway_kit = await _traced("gateway", settings, kit, stack)
         gateway = await stack.enter_async_context(open_gateway(gateway_config, gateway_kit, config.extra_checks))
         yield Standalone(gateway, (*parts, gateway), registries)
+
+
+def _with_spool(settings: Settings, home: Path) -> Settings:
+    """Usage that no store can take waits in the home folder, unless the file names another place."""
+    if settings.ledger.spool_dir is not None:
+        return settings
+    return structs.replace(settings, ledger=structs.replace(settings.ledger, spool_dir=str(home / "usage-spool")))
 
 
 async def _open_workers(

@@ -36,7 +36,9 @@ app = typer.Typer(
 models_app = typer.Typer(help="Prepare, list and verify the models that run on this machine.", no_args_is_help=True)
 config_app = typer.Typer(help="Check a configuration file, or print its JSON Schema.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+prices_app = typer.Typer(help="Show, import and compare what providers charge.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(prices_app, name="prices")
 
 
 def environment() -> dict[str, str]:
@@ -163,6 +165,76 @@ def config_schema() -> None:
 
 
 @app.command()
+def usage(  # noqa: PLR0913, PLR0917 - the options of a command
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Split by these, with commas: org, team, project, key, end_user, model, asked, provider,"
+            " provider_model, route, surface, outcome, price."
+        ),
+    ] = "team,model",
+    bucket: Annotated[str | None, typer.Option(help="hour, day, week or month, in UTC.")] = None,
+    since: Annotated[str, typer.Option(help="7d, 12h, 2w, or a date or time.")] = "7d",
+    until: Annotated[str | None, typer.Option(help="The same. Default: now.")] = None,
+    form: Annotated[str, typer.Option("--format", help="table, csv, json, or focus (FinOps FOCUS 1.2 CSV).")] = "table",
+    config: Annotated[Path | None, typer.Option(help="trunkline.yaml that names the database.", metavar="FILE")] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Show what was used and what it cost.
+
+    For instance:
+
+      trunkline usage --by team,model --since 30d
+
+      trunkline usage --since 2026-11-01 --format focus > november.csv
+    """
+    from trunkline_standalone.commands.usage import UsageOptions, run_usage
+
+    options = UsageOptions(by=by, bucket=bucket, since=since, until=until, form=form, config=config, home=home)
+    _run(lambda: run_usage(options, environment()))
+
+
+@prices_app.command("show")
+def prices_show(
+    model: Annotated[str, typer.Argument(help="A provider's name of a model.")],
+    provider: Annotated[str | None, typer.Option(help="One provider of the table. Default: all.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Default: the table of Trunkline.", metavar="FILE")] = None,
+) -> None:
+    """Show what a model costs, in dollars per million tokens.
+
+    For instance: trunkline prices show gpt-4o-mini --provider openai
+    """
+    from trunkline_standalone.commands.prices import run_show
+
+    _run(lambda: run_show(model, provider, table))
+
+
+@prices_app.command("import")
+def prices_import(to: Annotated[Path, typer.Option(help="Where to write it.", metavar="FILE")]) -> None:
+    """Write the prices of the installed package genai-prices to a file, for `prices.table`. Asks no network.
+
+    For instance: trunkline prices import --to prices.json
+    """
+    from trunkline_standalone.commands.prices import run_import
+
+    _run(lambda: run_import(to))
+
+
+@prices_app.command("diff")
+def prices_diff(
+    before: Annotated[Path | None, typer.Argument(help="Default: the table of Trunkline.")] = None,
+    after: Annotated[Path | None, typer.Argument(help="Default: the installed package genai-prices.")] = None,
+) -> None:
+    """Show what differs between two price tables.
+
+    For instance: trunkline prices diff prices.json
+    """
+    from trunkline_standalone.commands.prices import run_diff
+
+    _run(lambda: run_diff(before, after))
+
+
+@app.command()
 def version() -> None:
     """Print the version of Trunkline and of what its answers depend on."""
     from trunkline_standalone.commands.version import run_version
@@ -217,7 +289,7 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed with one line on standard error, 2 not understood."""
     if not sys.stdout.isatty():
         # Frames and colours are for terminals.
-        for part in (app, models_app, config_app):
+        for part in (app, models_app, config_app, prices_app):
             part.rich_markup_mode = None
     app()
 

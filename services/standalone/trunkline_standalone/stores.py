@@ -40,9 +40,11 @@ def store_urls(stores: Stores, environment: Mapping[str, str]) -> StoreUrls:
 
 
 class OpenStores:
-    """Connections, and their share of `/readyz`. No request needs them in this version, so none is required."""
+    """Connections, and their share of `/readyz`. Requests do without them, so none is required."""
 
-    def __init__(self, valkey: Redis, postgres: asyncpg.Pool) -> None:
+    def __init__(self, valkey: Redis, postgres: asyncpg.Pool, urls: StoreUrls) -> None:
+        self.urls = urls
+        """Where they are: both known now."""
         self._valkey = valkey
         self._postgres = postgres
 
@@ -66,4 +68,4 @@ async def open_stores(urls: StoreUrls, home: Home, runtime_folder: str) -> Async
             database = Secret(await stack.enter_async_context(server))
         valkey = await stack.enter_async_context(open_valkey(redis.reveal()))
         postgres = await stack.enter_async_context(open_postgres(database.reveal()))
-        yield OpenStores(valkey, postgres)
+        yield OpenStores(valkey, postgres, StoreUrls(redis=redis, database=database))

@@ -6,6 +6,11 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from trunkline_gateway.admission.admission import Admission
+from trunkline_gateway.admission.estimation import Estimator
+from trunkline_gateway.admission.gate import Gate, Terms
+from trunkline_gateway.admission.meters import AdmissionMeters
+from trunkline_gateway.admission.rulebook import Rulebook
 from trunkline_gateway.analysis import Analyst
 from trunkline_gateway.attempts import Attempts
 from trunkline_gateway.auth import Principal
@@ -15,8 +20,10 @@ from trunkline_gateway.config import GatewayConfig
 from trunkline_gateway.door import Door
 from trunkline_gateway.edge import Visit
 from trunkline_gateway.http_app import http_app, routes_of
+from trunkline_gateway.ledger.bookkeeping import Bookkeeper
 from trunkline_gateway.openapi import document
 from trunkline_gateway.pipeline import Parts, Pipeline, State, usage_in
+from trunkline_gateway.prices.pricing import Pricing
 from trunkline_gateway.providers.base import Answer
 from trunkline_gateway.routes.health import health_routes
 from trunkline_gateway.routes.models import model_routes
@@ -65,14 +72,18 @@ def pipeline_of(clock, registry):
     def made(result):
         meters = Meters(registry)
         parts = Parts(
+            gate=Gate(Admission(None, AdmissionMeters(registry), clock), Estimator(), clock),
             analyst=Analyst(Clients(None, None, None, {}), meters),
             attempts=Attempts(Tracing(), meters, Random(1)),
             meters=meters,
             tracing=Tracing(),
             clock=clock,
+            bookkeeper=Bookkeeper(None, clock, registry),
         )
-        catalogue = build(GatewayConfig.from_settings(decode(TREE, Settings)), {}, 0)
-        return Pipeline(parts, State(catalogue, {"up": Giving(result)}, Readiness(clock)))
+        config = GatewayConfig.from_settings(decode(TREE, Settings))
+        catalogue = build(config, {}, 0)
+        limits = Terms(rulebook=Rulebook(config), pricing=Pricing(), catalogue=catalogue)
+        return Pipeline(parts, State(catalogue, {"up": Giving(result)}, Readiness(clock), limits))
 
     return made
 
@@ -115,7 +126,7 @@ async def test_failures_are_settled_too(pipeline_of, clock, result, body, outcom
 async def test_a_request_sees_one_configuration(pipeline_of, clock):
     pipeline = pipeline_of(Answer(body=BODY))
     empty = build(GatewayConfig.from_settings(Settings()), {}, 0)
-    pipeline.state = State(empty, {}, pipeline.state.readiness)
+    pipeline.state = State(empty, {}, pipeline.state.readiness, pipeline.state.limits)
     with pytest.raises(ModelNotFound):
         await pipeline.run(turn(clock), ASK, OneMessage())
 

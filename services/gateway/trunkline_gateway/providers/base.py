@@ -36,6 +36,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.control.stream_options.include_usage)
 
     @property
+    def end_user(self) -> str:
+        """Who is at the caller's end; empty where the caller does not say."""
+        return self.control.safety_identifier or self.control.user or ""
+
+    @property
     def choices(self) -> int:
         """How many choices a complete answer has."""
         control = self.control

@@ -28,6 +28,8 @@ class Relayed(msgspec.Struct, kw_only=True):
     """What came of a stream."""
 
     finishes: int = 0
+    pieces: int = 0
+    """Events that were passed on."""
     usage: Usage | None = None
     complete: bool = False
     chunks: list[bytes] | None = None
@@ -119,6 +121,7 @@ class Relay:
             while batch is not None:
                 datas, error = self._pass(batch)
                 if datas:
+                    self.relayed.pieces += len(datas)
                     await sink.events(datas)
                 if error is not None:
                     raise error

@@ -54,7 +54,7 @@ def _unenforced(settings: Settings) -> list[Finding]:
         *router_without_effect(settings.routes),
         *cache_without_effect(settings),
         *guardrails_unenforced(settings.policies),
-        *gateway_unenforced(settings),
+        *gateway_unenforced(settings, has_database=True),
     ]
     found: dict[str, Finding] = {}
     for line in lines:

@@ -158,6 +158,8 @@ async def open_everything(plan: Plan) -> AsyncIterator[Standalone]:
             settings=plan.settings,
             home=plan.home.path,
             extra_keys=(owner,),
+            redis=stores.urls.redis,
+            database=stores.urls.database,
             extra_checks=stores.checks(),
         )
         standalone = await stack.enter_async_context(open_standalone(config, kit))

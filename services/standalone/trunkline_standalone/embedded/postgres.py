@@ -23,6 +23,7 @@ from trunkline_standalone.home import PRIVATE_FOLDER
 
 ROLE = "trunkline"
 DATABASE = "trunkline"
+SOCKET = "postgres"
 _HERE = "/proc/self/cwd"
 """The working folder, whether or not the folders above it may be passed."""
 _INITDB_TIMEOUT_S = 60.0
@@ -55,7 +56,7 @@ async def open_postgres_server(data: Path, log_file: Path, sockets: Path) -> Asy
     """
     account = server_account()
     binaries = server_binaries(postgres_install(), sockets) / "bin"
-    socket = sockets / "postgres"
+    socket = sockets / SOCKET
     _make_folder(socket, account)
     await end_left_over(data)
     await _prepare(data, binaries, log_file, account)
@@ -135,6 +136,11 @@ async def _make_database(socket: Path) -> None:
         await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
     finally:
         await connection.close()
+
+
+def database_url(sockets: Path) -> str:
+    """Where a server that was started with this folder for sockets has our database."""
+    return _url(sockets / SOCKET, DATABASE)
 
 
 def _url(socket: Path, database: str) -> str:

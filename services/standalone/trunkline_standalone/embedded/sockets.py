@@ -17,20 +17,25 @@ PASSABLE = 0o711
 """As root the folder must let Postgres's own user through, which may not list it."""
 
 
-@contextmanager
-def open_sockets(home: Path, runtime_folder: str) -> Iterator[Path]:
-    """`trunkline-<user>-<hash of home>` for the block,, in `runtime_folder` or where temporary files go.
-
-    What a killed run left there is removed. Raises Unavailable if somebody else has put something under that name.
-    """
+def sockets_folder(home: Path, runtime_folder: str) -> Path:
+    """`trunkline-<user>-<hash of home>`, in `runtime_folder` or where temporary files go; there while `up` runs."""
     is_root = os.geteuid() == 0
     parent = Path(runtime_folder) if runtime_folder and not is_root else Path(tempfile.gettempdir())
     digest = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:_DIGITS]
-    folder = parent / f"trunkline-{os.geteuid()}-{digest}"
+    return parent / f"trunkline-{os.geteuid()}-{digest}"
+
+
+@contextmanager
+def open_sockets(home: Path, runtime_folder: str) -> Iterator[Path]:
+    """The folder for the block.
+
+    What a killed run left there is removed. Raises Unavailable if somebody else has put something under that name.
+    """
+    folder = sockets_folder(home, runtime_folder)
     _remove(folder)
     folder.mkdir(mode=PRIVATE)
     try:
-        folder.chmod(PASSABLE if is_root else PRIVATE)
+        folder.chmod(PASSABLE if os.geteuid() == 0 else PRIVATE)
         yield folder
     finally:
         _remove(folder)

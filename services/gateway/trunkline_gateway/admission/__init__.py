@@ -1,0 +1,1 @@
+"""Admission: limits and budgets, reserved before a request and settled after it."""

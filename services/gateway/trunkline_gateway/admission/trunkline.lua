@@ -1,0 +1,276 @@
+#!lua name=trunkline
+-- Limits and budgets, decided where they are kept. Rules and their maths are those of trunkline_policy.{windows,budgets};
+-- a test runs both side by side. Works on Valkey and on Redis from 7 on, in one slot of a cluster.
+--
+-- Every key is a hash. Of a window: cell of time -> count. Of a concurrency limit: cell in which leases run out -> count.
+-- Of a budget: p -> start of the period, s -> spent, and cell in which leases run out -> reserved, in nano-dollars.
+
+local VERSION = 1
+local CELLS = 20
+local LEASE_CELL_MS = 5000
+local SETTLED_MS = 120000 -- how long a settled request is remembered, so that one settled twice is settled once
+local AFTER_PERIOD_MS = 86400000
+local RETRY_CONCURRENT_MS = 1000
+local NEVER = -1
+
+local WINDOW, CONCURRENT, BUDGET = 1, 2, 3
+local ADMIT = 1
+
+-- Libraries of Lua are there when a function runs, not while it is loaded.
+local function floor(number)
+    return math.floor(number)
+end
+
+local function max(a, b)
+    return math.max(a, b)
+end
+
+local function whole(number)
+    return string.format('%.0f', number)
+end
+
+local function clock(given)
+    if given > 0 then return given end
+    local time = redis.call('TIME')
+    return tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
+end
+
+local function read(key)
+    local flat, cells, named, empty = redis.call('HGETALL', key), {}, {}, true
+    for i = 1, #flat, 2 do
+        local cell = tonumber(flat[i])
+        if cell then cells[cell] = tonumber(flat[i + 1]) else named[flat[i]] = tonumber(flat[i + 1]) end
+        empty = false
+    end
+    return cells, named, empty
+end
+
+-- Splits cells into the sum of those that `counts` and the names of the others.
+local function split(cells, counts)
+    local used, stale = 0, {}
+    for cell, count in pairs(cells) do
+        if counts(cell) then used = used + count else stale[#stale + 1] = whole(cell) end
+    end
+    return used, stale
+end
+
+local function drop(key, stale)
+    if #stale > 0 then redis.call('HDEL', key, unpack(stale)) end
+end
+
+local function keep(key, ttl_ms, new)
+    if new then
+        redis.call('PEXPIRE', key, whole(ttl_ms))
+    else
+        redis.call('PEXPIRE', key, whole(ttl_ms), 'GT')
+    end
+end
+
+local function in_window(now, width)
+    local current = floor(now / width)
+    return function(cell) return cell >= current - CELLS and cell <= current + CELLS end
+end
+
+local function still_leased(now)
+    return function(cell) return cell * LEASE_CELL_MS > now end
+end
+
+local function lease_cell(now, lease_ms)
+    return floor((now + lease_ms) / LEASE_CELL_MS) + 1
+end
+
+local function period_of(bounds, now)
+    local index = 1
+    for i = 2, #bounds do
+        if bounds[i] <= now then index = i end
+    end
+    return bounds[index], bounds[index + 1]
+end
+
+local function window_wait(cells, counts, now, width, limit, cost, used)
+    if cost > limit then return NEVER end
+    local order = {}
+    for cell in pairs(cells) do
+        if counts(cell) then order[#order + 1] = cell end
+    end
+    table.sort(order)
+    local excess = used + cost - limit
+    for _, cell in ipairs(order) do
+        excess = excess - cells[cell]
+        if excess <= 0 then return (cell + CELLS + 1) * width - now end
+    end
+    return NEVER
+end
+
+-- Each look returns: remaining before the cost, reset, wait (0: it fits), and what take needs.
+local look, take, settle = {}, {}, {}
+
+look[WINDOW] = function(key, limit, cost, width, now)
+    local cells, _, empty = read(key)
+    local counts = in_window(now, width)
+    local used, stale = split(cells, counts)
+    local newest = nil
+    for cell, count in pairs(cells) do
+        if count > 0 and counts(cell) and (not newest or cell > newest) then newest = cell end
+    end
+    local wait = 0
+    if used + cost > limit then wait = window_wait(cells, counts, now, width, limit, cost, used) end
+    local reset = newest and (newest + CELLS + 1) * width - now or 0
+    return limit - used, reset, wait, {stale = stale, new = empty}
+end
+
+take[WINDOW] = function(key, cost, width, now, _, seen)
+    drop(key, seen.stale)
+    redis.call('HINCRBY', key, whole(floor(now / width)), whole(cost))
+    keep(key, (CELLS + 2) * width, seen.new)
+    return (floor(now / width) + CELLS + 1) * width - now
+end
+
+look[CONCURRENT] = function(key, limit, cost, _, now)
+    local cells, _, empty = read(key)
+    local used, stale = split(cells, still_leased(now))
+    local wait = used + cost > limit and RETRY_CONCURRENT_MS or 0
+    return limit - used, 0, wait, {stale = stale, new = empty}
+end
+
+take[CONCURRENT] = function(key, cost, _, now, lease_ms, seen)
+    drop(key, seen.stale)
+    redis.call('HINCRBY', key, whole(lease_cell(now, lease_ms)), whole(cost))
+    keep(key, lease_ms + 2 * LEASE_CELL_MS, seen.new)
+    return 0
+end
+
+look[BUDGET] = function(key, limit, cost, bounds, now)
+    local cells, named, empty = read(key)
+    local period, ending = period_of(bounds, now)
+    local over = named.p ~= nil and named.p < period
+    local used, stale = 0, {}
+    if over or empty then
+        for cell in pairs(cells) do stale[#stale + 1] = whole(cell) end
+    else
+        used, stale = split(cells, still_leased(now))
+        used = used + (named.s or 0)
+    end
+    local reset = ending and ending - now or 0
+    local wait = 0
+    if used + cost > limit then wait = ending and cost <= limit and ending - now or NEVER end
+    local seen = {stale = stale, new = empty, over = over, period = period, ending = ending}
+    return limit - used, reset, wait, seen
+end
+
+-- Begins the period that `now` is in, unless it has begun. TTLs only ever move forward with it.
+local function begin(key, now, seen)
+    drop(key, seen.stale)
+    if seen.new or seen.over then redis.call('HSET', key, 'p', whole(seen.period), 's', '0') end
+    if seen.ending then
+        redis.call('PEXPIRE', key, whole(seen.ending - now + AFTER_PERIOD_MS))
+    end
+end
+
+take[BUDGET] = function(key, cost, _, now, lease_ms, seen)
+    begin(key, now, seen)
+    redis.call('HINCRBY', key, whole(lease_cell(now, lease_ms)), whole(cost))
+    return seen.ending and seen.ending - now or 0
+end
+
+-- Takes `count` out of a cell, never below nothing; a cell that is gone stays gone.
+local function less(key, cell, count)
+    local there = tonumber(redis.call('HGET', key, whole(cell)))
+    if not there then return end
+    if there > count then
+        redis.call('HINCRBY', key, whole(cell), whole(-count))
+    else
+        redis.call('HDEL', key, whole(cell))
+    end
+end
+
+-- `lease` is {at, lease_ms} for a reservation that stands, nil for one that never was or has run out.
+settle[WINDOW] = function(key, estimate, actual, width, now, lease)
+    local more = actual - (lease and estimate or 0)
+    if more > 0 then
+        take[WINDOW](key, more, width, now, 0, {stale = {}, new = redis.call('EXISTS', key) == 0})
+    elseif more < 0 then
+        less(key, floor(lease.at / width), -more)
+    end
+end
+
+settle[CONCURRENT] = function(key, estimate, _, _, _, lease)
+    if lease then less(key, lease_cell(lease.at, lease.lease_ms), estimate) end
+end
+
+-- Money counts in the period in which the request was admitted; one that is over is left alone.
+settle[BUDGET] = function(key, estimate, actual, bounds, now, lease, at)
+    local period, ending = period_of(bounds, lease and lease.at or at)
+    if ending and ending <= now then return end
+    local stored = tonumber(redis.call('HGET', key, 'p'))
+    if stored and stored > period then return end
+    local fresh = not stored or stored < period
+    if fresh then
+        local cells = read(key)
+        local stale = {}
+        for cell in pairs(cells) do stale[#stale + 1] = whole(cell) end
+        begin(key, now, {stale = stale, new = true, period = period, ending = ending})
+    elseif lease then
+        less(key, lease_cell(lease.at, lease.lease_ms), estimate)
+    end
+    if actual > 0 then redis.call('HINCRBY', key, 's', whole(actual)) end
+end
+
+-- op: {ADMIT, lease key or 0, lease_ms, rules}; rule: {kind, key, limit, cost, width or bounds}
+local function admit(keys, op, now)
+    local rules, rows, seen, refused, longest = op[4], {}, {}, 0, 0
+    for i, rule in ipairs(rules) do
+        local remaining, reset, wait, found = look[rule[1]](keys[rule[2]], rule[3], rule[4], rule[5], now)
+        rows[i], seen[i] = {max(0, remaining), reset}, found
+        if wait ~= 0 and longest ~= NEVER and (wait == NEVER or wait > longest) then refused, longest = i, wait end
+    end
+    if refused > 0 then return {refused, longest, now, rows} end
+    for i, rule in ipairs(rules) do
+        local reset = take[rule[1]](keys[rule[2]], rule[4], rule[5], now, op[3], seen[i])
+        rows[i] = {max(0, rows[i][1] - rule[4]), reset}
+    end
+    if op[2] > 0 then redis.call('SET', keys[op[2]], whole(now) .. ' ' .. whole(op[3]), 'PX', whole(op[3])) end
+    return {0, 0, now, rows}
+end
+
+-- op: {SETTLE, lease key, admitted at, rules}; rule: {kind, key, estimate, actual, width or bounds}
+local function settled(keys, op, now)
+    local state = redis.call('GET', keys[op[2]])
+    if state == 'settled' then return {0, 0, now, {}} end
+    local lease = nil
+    if state then
+        local at, lease_ms = string.match(state, '^(%d+) (%d+)$')
+        lease = {at = tonumber(at), lease_ms = tonumber(lease_ms)}
+    end
+    for _, rule in ipairs(op[4]) do
+        settle[rule[1]](keys[rule[2]], rule[3], rule[4], rule[5], now, lease, op[3])
+    end
+    redis.call('SET', keys[op[2]], 'settled', 'PX', whole(SETTLED_MS))
+    return {0, 0, now, {}}
+end
+
+-- ARGV: time in milliseconds since the epoch or 0 for the server's, operations as MessagePack. Replies in kind.
+local function work(keys, args)
+    local now, replies = clock(tonumber(args[1])), {}
+    for i, op in ipairs(cmsgpack.unpack(args[2])) do
+        replies[i] = op[1] == ADMIT and admit(keys, op, now) or settled(keys, op, now)
+    end
+    return cmsgpack.pack(replies)
+end
+
+-- KEYS: the set of gateways. ARGV: who reports, for how long, in milliseconds. Replies how many are there.
+local function beat(keys, args)
+    local now = clock(0)
+    redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', whole(now))
+    redis.call('ZADD', keys[1], whole(now + tonumber(args[2])), args[1])
+    redis.call('PEXPIRE', keys[1], args[2])
+    return redis.call('ZCARD', keys[1])
+end
+
+redis.register_function('trunkline_work', work)
+redis.register_function('trunkline_beat', beat)
+redis.register_function{
+    function_name = 'trunkline_version',
+    callback = function() return VERSION end,
+    flags = {'no-writes', 'allow-stale'},
+}

@@ -1,0 +1,162 @@
+"""Takes rows at once and sends them on afterwards: to Valkey or Postgres, or to the spool while they are away."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from trunkline_gateway.ledger.meters import LedgerMeters
+from trunkline_gateway.ledger.rows import AttemptRow, batches, decode_rows
+from trunkline_gateway.ledger.spool import Spool
+from trunkline_kit.clock import Clock
+from trunkline_kit.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+ROWS_PER_TURN_MAX = 4096
+"""Taken from memory at once."""
+ROWS_IN_MEMORY_MAX = 100_000
+"""Only reached when the disk hangs as well: some 60 MB."""
+BATCHES_PER_REPLAY = 16
+"""In one call: little enough for Postgres to take within its time."""
+RETRY_AFTER_S = 1.0
+"""How long a store that failed is not asked again: meanwhile rows go to the spool without waiting for a timeout."""
+NEARLY_FULL = 0.8
+"""Of the spool's bound: from here on it is in the log."""
+ALARM_EVERY_S = 60.0
+
+
+class Delivery(Protocol):
+    """Where batches go first."""
+
+    path: str
+    """Its label in metrics."""
+    store: str
+
+    async def put(self, payloads: Sequence[bytes]) -> None:
+        """Returns when they are safe there. Raises StoreUnavailable; delivering them again does no harm."""
+
+
+class Books:
+    """The ledger of one process. `record` never waits and never fails."""
+
+    enabled = True
+
+    def __init__(self, delivery: Delivery, spool: Spool, meters: LedgerMeters, clock: Clock) -> None:
+        self._delivery = delivery
+        self._spool = spool
+        self._meters = meters
+        self._clock = clock
+        self._rows: deque[AttemptRow] = deque()
+        self._arrived = asyncio.Event()
+        self._asked_again_s = 0.0
+        self._alarmed_s = -ALARM_EVERY_S
+        meters.spool_limit_bytes.set(spool.limit_bytes)
+
+    def record(self, row: AttemptRow) -> None:
+        """Take a row. It leaves memory with all others of this turn of the event loop."""
+        if len(self._rows) >= ROWS_IN_MEMORY_MAX:
+            self._lose(1, "memory is full")
+            return
+        self._rows.append(row)
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Bring rows on their way, for ever. Cancelled, it has lost none: `flush` takes what it had in hand."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Bring everything that was taken on its way."""
+        while self._rows:
+            taken = [self._rows.popleft() for _ in range(min(len(self._rows), ROWS_PER_TURN_MAX))]
+            self._meters.waiting_rows.set(len(taken) + len(self._rows))
+            try:
+                await self._deliver(taken)
+            except BaseException:
+                # Some may be on their way already; twice does no harm.
+                self._rows.extendleft(reversed(taken))
+                raise
+        self._meters.waiting_rows.set(0)
+
+    async def close(self) -> None:
+        """Flush, and let go of the spool, so that another process may replay it."""
+        try:
+            await self.flush()
+        finally:
+            await asyncio.to_thread(self._spool.close)
+
+    async def replay(self) -> int:
+        """Deliver what the spool holds, segment by segment; returns how many batches. Stops where the store is away."""
+        if self._is_resting() or await asyncio.to_thread(lambda: self._spool.is_empty):
+            return 0
+        delivered = 0
+        try:
+            for path in await asyncio.to_thread(self._spool.waiting):
+                delivered += await self._replay_segment(path)
+        except StoreUnavailable as error:
+            self._rest(error)
+        self._meters.replayed.inc(delivered)
+        await self._measure_spool()
+        if delivered:
+            log.info("usage ledger: %d batches replayed from the spool", delivered)
+        return delivered
+
+    async def _replay_segment(self, path: Path) -> int:
+        claim = await asyncio.to_thread(self._spool.claim, path)
+        if claim is None:
+            return 0
+        try:
+            payloads = claim.payloads
+            for start in range(0, len(payloads), BATCHES_PER_REPLAY):
+                await self._delivery.put(payloads[start : start + BATCHES_PER_REPLAY])
+            await asyncio.to_thread(claim.finish)
+        finally:
+            claim.close()
+        return len(payloads)
+
+    async def _deliver(self, rows: Sequence[AttemptRow]) -> None:
+        payloads = list(batches(rows))
+        if not self._is_resting():
+            try:
+                await self._delivery.put(payloads)
+            except StoreUnavailable as error:
+                self._rest(error)
+            else:
+                self._meters.up(self._delivery.store, is_up=True)
+                self._meters.taken(self._delivery.path, len(rows))
+                return
+        kept = await asyncio.to_thread(self._spool.append, payloads)
+        lost = sum(len(decode_rows(payload)) for payload in payloads[kept:])
+        self._meters.taken("spool", len(rows) - lost)
+        if lost:
+            self._lose(lost, "the spool is full or cannot be written")
+        await self._measure_spool()
+
+    def _is_resting(self) -> bool:
+        return self._clock.monotonic_s() < self._asked_again_s
+
+    def _rest(self, error: StoreUnavailable) -> None:
+        self._meters.up(self._delivery.store, is_up=False)
+        now_s = self._clock.monotonic_s()
+        self._asked_again_s = now_s + RETRY_AFTER_S
+        log.warning("usage ledger: rows go to the spool in %s: %s", self._spool.folder, error.message)
+
+    def _lose(self, rows: int, why: str) -> None:
+        self._meters.taken("lost", rows)
+        log.error("usage ledger: %d rows are lost, since no store takes them and %s", rows, why)
+
+    async def _measure_spool(self) -> None:
+        size_bytes = await asyncio.to_thread(lambda: self._spool.size_bytes)
+        self._meters.spool_bytes.set(size_bytes)
+        now_s = self._clock.monotonic_s()
+        if size_bytes > NEARLY_FULL * self._spool.limit_bytes and now_s - self._alarmed_s >= ALARM_EVERY_S:
+            self._alarmed_s = now_s
+            text = (
+                "usage ledger: the spool %s holds %d of %d bytes; bring Valkey and Postgres back or rows will be lost"
+            )
+            log.error(text, self._spool.folder, size_bytes, self._spool.limit_bytes)

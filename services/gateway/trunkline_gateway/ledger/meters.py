@@ -1,0 +1,42 @@
+"""What the ledger counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+PATHS = ("stream", "direct", "spool", "lost")
+RESULTS = ("new", "known", "unfit", "unreadable")
+
+
+class LedgerMeters:
+    """One for each gateway process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._taken = Counter(
+            "trunkline_ledger_rows", "Usage rows by where they went first.", ["path"], registry=registry
+        )
+        self._written = Counter(
+            "trunkline_ledger_written", "Usage rows that reached Postgres, or cannot.", ["result"], registry=registry
+        )
+        self.replayed = Counter("trunkline_ledger_replayed", "Batches replayed from the spool.", registry=registry)
+        self.spool_bytes = Gauge("trunkline_ledger_spool_bytes", "Bytes waiting on disk.", registry=registry)
+        self.spool_limit_bytes = Gauge("trunkline_ledger_spool_limit_bytes", "Bound of the spool.", registry=registry)
+        self.stream_entries = Gauge("trunkline_ledger_stream_entries", "Batches waiting in Valkey.", registry=registry)
+        self.waiting_rows = Gauge("trunkline_ledger_waiting_rows", "Rows in memory, not yet sent.", registry=registry)
+        self._up = Gauge(
+            "trunkline_ledger_store_up", "Whether the store took the last batch.", ["store"], registry=registry
+        )
+        for path in PATHS:
+            self._taken.labels(path)
+        for result in RESULTS:
+            self._written.labels(result)
+
+    def taken(self, path: str, rows: int) -> None:
+        """`rows` went this way first."""
+        self._taken.labels(path).inc(rows)
+
+    def written(self, result: str, rows: int) -> None:
+        """What came of `rows` at Postgres."""
+        self._written.labels(result).inc(rows)
+
+    def up(self, store: str, *, is_up: bool) -> None:
+        """`valkey` or `postgres` took, or did not take, what it was given."""
+        self._up.labels(store).set(is_up)

@@ -1,0 +1,166 @@
+"""The ledger of a gateway, put together from the stores that it has."""
+
+import asyncio
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+
+from trunkline_gateway.ledger.books import Books, Delivery
+from trunkline_gateway.ledger.consumer import Consumer, Writer
+from trunkline_gateway.ledger.meters import LedgerMeters
+from trunkline_gateway.ledger.postgres import UsageStore
+from trunkline_gateway.ledger.spool import Spool
+from trunkline_gateway.ledger.stream import BLOCK_S, CLAIM_AFTER_S, UsageStream
+from trunkline_kit.accounts import Ledger
+from trunkline_kit.clock import Clock
+from trunkline_kit.errors import ConfigError, StoreUnavailable
+from trunkline_kit.lifecycle import background
+from trunkline_kit.secrets import Secret
+from trunkline_kit.stores.postgres import PostgresOptions, open_postgres
+from trunkline_kit.stores.valkey import ValkeyOptions, open_valkey
+
+log = logging.getLogger(__name__)
+
+REPLAY_EVERY_S = 0.5
+MAINTAIN_EVERY_S = 3600.0
+FLUSH_TIMEOUT_S = 5.0
+"""At the end: for what is in memory to reach a store or the disk."""
+PREPARE_TIMEOUT_S = 5.0
+"""At the start, for the schema; a database that is away does not keep the gateway from serving."""
+
+
+class LedgerOptions(Struct, frozen=True, kw_only=True):
+    """What a ledger is made of."""
+
+    redis: Secret | None = None
+    database: Secret | None = None
+    ledger: Ledger = Ledger()
+    claim_after_s: float = CLAIM_AFTER_S
+
+
+@asynccontextmanager
+async def open_ledger(options: LedgerOptions, clock: Clock, registry: CollectorRegistry) -> AsyncIterator[Books | None]:
+    """Keep books until the block ends; None without a database.
+
+    Rows taken before the end are in a store or on disk after it. Raises ConfigError for a URL
+    that makes no sense and for a schema that is not ours; a store that is away is no error.
+    """
+    database = options.database
+    if database is None:
+        log.warning("there is no stores.database: usage is counted in metrics, and not written down")
+        yield None
+        return
+    meters = LedgerMeters(registry)
+    async with AsyncExitStack() as stack:
+        pool_options = PostgresOptions(connections=2)
+        pool = await stack.enter_async_context(open_postgres(database.reveal(), pool_options))
+        ledger = options.ledger
+        store = UsageStore(pool, may_migrate=ledger.migrate, retention_days=ledger.retention_days)
+        await _prepared(store)
+        writer = Writer(store, meters)
+        delivery: Delivery = writer
+        if options.redis is not None:
+            url = options.redis.reveal()
+            client = await stack.enter_async_context(open_valkey(url, ValkeyOptions(connections=4)))
+            patient = ValkeyOptions(timeout_s=BLOCK_S + 1.0, connections=2)
+            reader = await stack.enter_async_context(open_valkey(url, patient))
+            stream = UsageStream(client, reader, consumer_name(), ledger.stream_limit_entries, options.claim_after_s)
+            delivery = Streamed(stream)
+            await stack.enter_async_context(background(Consumer(stream, writer, meters).run()))
+            await stack.enter_async_context(background(_tidy(stream)))
+        books = Books(delivery, await asyncio.to_thread(open_spool, ledger), meters, clock)
+        stack.push_async_callback(_end, books)
+        await stack.enter_async_context(background(books.run()))
+        await stack.enter_async_context(background(_replay(books)))
+        await stack.enter_async_context(background(_maintain(store, clock)))
+        yield books
+
+
+class Streamed:
+    """To Postgres by way of Valkey."""
+
+    path = "stream"
+    store = "valkey"
+
+    def __init__(self, stream: UsageStream) -> None:
+        self._stream = stream
+
+    async def put(self, payloads: Sequence[bytes]) -> None:
+        await self._stream.put(payloads)
+
+
+def consumer_name() -> str:
+    """Unlike any other, also after a restart: what the last run had in hand is claimed, not taken for ours."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+def open_spool(ledger: Ledger) -> Spool:
+    """Raises ConfigError where the folder cannot be made."""
+    folder = Path(ledger.spool_dir) if ledger.spool_dir else default_spool_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"ledger.spool_dir: cannot make {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"ledger.spool_dir: cannot write to {folder}")
+    return Spool(folder, ledger.spool_limit_bytes)
+
+
+def default_spool_folder() -> Path:
+    """Of this user, where temporary files go: it outlives the process, not the machine. Name a better one."""
+    return Path(tempfile.gettempdir()) / f"trunkline-spool-{os.geteuid()}"
+
+
+async def _prepared(store: UsageStore) -> None:
+    try:
+        async with asyncio.timeout(PREPARE_TIMEOUT_S):
+            await store.prepare()
+    except (StoreUnavailable, TimeoutError) as error:
+        log.warning("usage ledger: the database is away, rows wait in Valkey or on disk: %s", error)
+
+
+async def _end(books: Books) -> None:
+    try:
+        async with asyncio.timeout(FLUSH_TIMEOUT_S):
+            await books.close()
+    except TimeoutError:
+        log.error("usage ledger: rows in memory could not be written within %g s", FLUSH_TIMEOUT_S)  # noqa: TRY400
+
+
+async def _replay(books: Books) -> None:
+    while True:
+        await books.replay()
+        await asyncio.sleep(REPLAY_EVERY_S)
+
+
+async def _maintain(store: UsageStore, clock: Clock) -> None:
+    wait_s = 1.0
+    while True:
+        try:
+            await store.maintain(clock.now_s())
+            wait_s = MAINTAIN_EVERY_S
+        except StoreUnavailable as error:
+            log.warning("usage ledger: partitions are not looked after: %s", error.message)
+            wait_s = min(60.0, wait_s * 2)
+        await asyncio.sleep(wait_s)
+
+
+async def _tidy(stream: UsageStream) -> None:
+    while True:
+        try:
+            if await stream.forgets_on_restart():
+                log.warning(
+                    "usage ledger: Valkey has no append-only file: if it restarts, usage that waits there is lost"
+                )
+            await stream.forget_consumers()
+        except StoreUnavailable as error:
+            log.warning("usage ledger: old consumers stay: %s", error.message)
+        await asyncio.sleep(MAINTAIN_EVERY_S)

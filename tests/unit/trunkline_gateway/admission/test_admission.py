@@ -1,0 +1,176 @@
+"""Reserve and settle over limits in memory: amounts, shares, what is given back."""
+
+import asyncio
+
+import pytest
+
+from trunkline_gateway.admission.admission import NO_TICKET, Admission, Demand
+from trunkline_gateway.admission.levels import Bounds, Level, Shelf
+from trunkline_gateway.admission.wire import Outcome
+from trunkline_kit.clock import ManualClock
+from trunkline_kit.errors import BudgetExceeded, ConcurrencyExceeded, RateLimited, StoreUnavailable
+from trunkline_kit.settings import WhenStoreIsDown
+from trunkline_kit.tenants import Budget, Limit, Period
+
+LOCAL = WhenStoreIsDown.LOCAL_SHARE
+
+
+class DownBatcher:
+    """A store that was seen by `gateways` gateways and is down now."""
+
+    def __init__(self, gateways=1):
+        self.up = False
+        self.falls = 1
+        self.gateways = gateways
+        self.why_down = "gone"
+        self.settled = []
+        self.reply = None
+
+    async def admit(self, op):
+        return self.reply
+
+    def settle(self, op):
+        self.settled.append(op)
+
+
+def demand(limits=(), budgets=(), *, tokens=10, cost_nusd=10, when_down=LOCAL):
+    rules = Shelf({"k": Bounds(limits, budgets)}, Level.KEY).rules("acme", "k")
+    return Demand(rules=rules, when_down=when_down, total_s=60, tokens=tokens, cost_nusd=cost_nusd)
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def alone(meters, clock):
+    return Admission(None, meters, clock)
+
+
+async def test_no_rules_no_ticket(alone):
+    assert await alone.admit(demand()) is NO_TICKET
+    alone.settle(NO_TICKET, 1, 1)
+    assert await alone.check() == "in this process only"
+    assert not alone.shared
+
+
+async def test_requests_alone_need_no_settling(alone):
+    ticket = await alone.admit(demand([Limit(requests=1, per_s=60)]))
+    assert ticket.lease_key == ""
+    with pytest.raises(RateLimited) as refused:
+        await alone.admit(demand([Limit(requests=1, per_s=60)]))
+    assert ("x-ratelimit-remaining-requests", "0") in refused.value.headers
+
+
+async def test_what_was_thought_too_much_is_given_back(alone):
+    limit = [Limit(tokens=100, per_s=60)]
+    ticket = await alone.admit(demand(limit, tokens=90))
+    with pytest.raises(RateLimited):
+        await alone.admit(demand(limit, tokens=90))
+    alone.settle(ticket, 10, 0)
+    alone.settle(ticket, 10, 0)
+    assert (await alone.admit(demand(limit, tokens=90))).headers[1] == ("x-ratelimit-remaining-tokens", "0")
+
+
+async def test_a_place_is_free_again_after_settling_or_when_its_lease_has_run_out(alone, clock):
+    limit = [Limit(concurrent=1)]
+    ticket = await alone.admit(demand(limit))
+    with pytest.raises(ConcurrencyExceeded):
+        await alone.admit(demand(limit))
+    alone.settle(ticket, 0, 0)
+    await alone.admit(demand(limit))
+    clock.advance(60 + 30 + 5.001)
+    await alone.admit(demand(limit))
+
+
+def total(usd):
+    return [Budget(amount_usd=usd, period=Period.TOTAL)]
+
+
+async def test_budgets_count_what_was_spent(alone):
+    budget = total(100e-9)
+    alone.settle(await alone.admit(demand(budgets=budget, cost_nusd=60)), 0, 70)
+    with pytest.raises(BudgetExceeded):
+        await alone.admit(demand(budgets=budget, cost_nusd=31))
+    await alone.admit(demand(budgets=budget, cost_nusd=30))
+
+
+@pytest.mark.parametrize("cost", [None, 0])
+async def test_what_has_no_price_or_costs_nothing_does_not_meet_budgets(alone, cost):
+    assert await alone.admit(demand(budgets=total(0), cost_nusd=cost)) is NO_TICKET
+    with pytest.raises(BudgetExceeded):
+        await alone.admit(demand(budgets=total(0), cost_nusd=1))
+
+
+async def test_open_and_closed(meters, clock):
+    batcher = DownBatcher()
+    admission = Admission(batcher, meters, clock)
+    limit = [Limit(tokens=5, per_s=1)]
+    ticket = await admission.admit(demand(limit, when_down=WhenStoreIsDown.OPEN))
+    assert (ticket.degraded, ticket.headers) == (True, [])
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await admission.admit(demand(limit, when_down=WhenStoreIsDown.CLOSED))
+    with pytest.raises(StoreUnavailable, match="gone; each key's when_store_is_down decides"):
+        await admission.check()
+    admission.settle(ticket, 7, 0)
+    assert batcher.settled[0].amends[0].actual == 7
+
+
+async def test_a_share_is_the_limit_over_the_gateways_and_never_less_than_one(meters, clock):
+    admission = Admission(DownBatcher(gateways=4), meters, clock)
+    for limit, share in ((8, 2), (2, 1)):
+        wanted = demand([Limit(requests=limit, per_s=limit)])
+        for _ in range(share):
+            assert (await admission.admit(wanted)).degraded
+        with pytest.raises(RateLimited):
+            await admission.admit(wanted)
+
+
+async def test_a_request_that_fits_the_whole_limit_fits_the_share_alone(meters, clock):
+    admission = Admission(DownBatcher(gateways=4), meters, clock)
+    limit = [Limit(tokens=100, per_s=60)]
+    await admission.admit(demand(limit, tokens=90))
+    with pytest.raises(RateLimited):
+        await admission.admit(demand(limit, tokens=1))
+    with pytest.raises(RateLimited, match="larger than the limit"):
+        await admission.admit(demand(limit, tokens=101))
+
+
+async def test_a_budgets_share_is_of_what_remained(meters, clock):
+    batcher = DownBatcher(gateways=2)
+    admission = Admission(batcher, meters, clock)
+    batcher.reply = Outcome(0, 0, 0, ((40, 0),))
+    await admission.admit(demand(budgets=total(100e-9), cost_nusd=10))
+    batcher.reply = None
+    await admission.admit(demand(budgets=total(100e-9), cost_nusd=20))
+    with pytest.raises(BudgetExceeded):
+        await admission.admit(demand(budgets=total(100e-9), cost_nusd=1))
+
+
+async def test_each_outage_begins_with_fresh_shares(meters, clock):
+    batcher = DownBatcher()
+    admission = Admission(batcher, meters, clock)
+    wanted = demand([Limit(requests=1, per_s=60)])
+    await admission.admit(wanted)
+    with pytest.raises(RateLimited):
+        await admission.admit(wanted)
+    batcher.falls += 1
+    await admission.admit(wanted)
+
+
+async def test_a_caller_that_leaves_while_the_store_is_asked_leaves_nothing_reserved(meters, clock):
+    batcher = DownBatcher()
+    asked = asyncio.Event()
+
+    async def slow(op):
+        asked.set()
+        await asyncio.Event().wait()
+
+    batcher.admit = slow
+    admission = Admission(batcher, meters, clock)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(admission.admit(demand([Limit(concurrent=1), Limit(tokens=50, per_s=1)])))
+        await asked.wait()
+        waiting.cancel()
+    assert [(amend.estimate, amend.actual) for amend in batcher.settled[0].amends] == [(1, 0), (10, 0)]

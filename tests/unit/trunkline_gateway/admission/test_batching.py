@@ -1,0 +1,141 @@
+"""One call at a time, in order; nobody waits for a store that is down."""
+
+import asyncio
+
+import pytest
+
+from trunkline_gateway.admission.batching import BATCH_MAX, Batcher, Patience, open_batcher
+from trunkline_gateway.admission.store import OperationsRefused
+from trunkline_gateway.admission.wire import Admit, Outcome, Settle
+from trunkline_kit.errors import StoreUnavailable
+
+
+class ScriptedStore:
+    """A store that remembers what it was asked and fails when told to."""
+
+    def __init__(self):
+        self.calls = []
+        self.fails = None
+        self.beats = 0
+        self.stuck = None
+
+    async def work(self, ops):
+        self.calls.append(list(ops))
+        if self.stuck is not None:
+            await self.stuck.wait()
+        if self.fails is not None:
+            raise self.fails
+        return [Outcome(0, 0, len(self.calls)) for _ in ops]
+
+    async def beat(self):
+        self.beats += 1
+        if isinstance(self.fails, StoreUnavailable) and not isinstance(self.fails, OperationsRefused):
+            raise self.fails
+        return 3
+
+
+@pytest.fixture
+def store():
+    return ScriptedStore()
+
+
+def admit(number):
+    return Admit(f"lease-{number}", 1_000, ())
+
+
+def settle(number):
+    return Settle(f"lease-{number}", 0, ())
+
+
+async def ask(batcher, count, start=0):
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(batcher.admit(admit(start + number))) for number in range(count)]
+    return [task.result() for task in tasks]
+
+
+async def until(holds):
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event for tests
+            await asyncio.sleep(0.005)
+
+
+async def test_what_arrives_in_one_turn_goes_in_one_call(store, meters):
+    async with open_batcher(store, meters) as batcher:
+        assert batcher.gateways == 3
+        assert [outcome.now_ms for outcome in await ask(batcher, 10)] == [1] * 10
+        assert [outcome.now_ms for outcome in await ask(batcher, 1)] == [2]
+    assert [len(call) for call in store.calls] == [10, 1]
+
+
+async def test_calls_are_bounded_and_keep_their_order(store, meters):
+    async with open_batcher(store, meters) as batcher:
+        batcher.settle(settle(0))
+        await ask(batcher, BATCH_MAX + 5, start=1)
+    sent = [op for call in store.calls for op in call]
+    assert [len(call) for call in store.calls] == [BATCH_MAX, 6]
+    assert [op.lease_key for op in sent] == [f"lease-{number}" for number in range(BATCH_MAX + 6)]
+
+
+async def test_a_store_that_is_too_slow_once_is_asked_again_at_once(store, meters):
+    async with open_batcher(store, meters, Patience(timeout_s=0.01, grace_s=0.01)) as batcher:
+        store.stuck = asyncio.Event()
+        assert await ask(batcher, 3) == [None] * 3
+        assert batcher.falls == 1
+        store.stuck = None
+        await until(lambda: batcher.up)
+        assert None not in await ask(batcher, 3)
+
+
+async def test_a_store_that_is_down_makes_nobody_wait(store, meters):
+    async with open_batcher(store, meters) as batcher:
+        store.fails = StoreUnavailable("gone")
+        assert await ask(batcher, 3) == [None] * 3
+        assert (batcher.up, batcher.why_down) == (False, "gone")
+        asked = len(store.calls)
+        assert await ask(batcher, 3) == [None] * 3
+        assert len(store.calls) == asked
+
+
+async def test_settlements_wait_for_a_store_that_is_down(store, meters):
+    async with open_batcher(store, meters) as batcher:
+        store.fails = StoreUnavailable("gone")
+        batcher.settle(settle(1))
+        await until(lambda: not batcher.up)
+        batcher.settle(settle(2))
+        store.fails = None
+        await until(lambda: batcher.up and not batcher._queue)
+        assert store.calls[-1] == [settle(1), settle(2)]
+    assert meters.lost._value.get() == 0
+
+
+async def test_too_many_settlements_lose_the_oldest(store, meters):
+    batcher = Batcher(store, meters, Patience(backlog_max=5))
+    for number in range(8):
+        batcher.settle(settle(number))
+    assert [op.lease_key for op in batcher._queue] == [f"lease-{number}" for number in range(3, 8)]
+    assert meters.lost._value.get() == 3
+
+
+async def test_operations_that_the_store_refuses_are_not_sent_for_ever(store, meters):
+    async with open_batcher(store, meters) as batcher:
+        store.fails = OperationsRefused("wrong")
+        batcher.settle(settle(1))
+        assert await ask(batcher, 1) == [None]
+        assert batcher.up
+        store.fails = None
+        assert (await ask(batcher, 1))[0] is not None
+    assert meters.lost._value.get() == 1
+
+
+async def test_closing_sends_what_is_left(store, meters):
+    async with open_batcher(store, meters) as batcher:
+        batcher.settle(settle(1))
+    assert [settle(1)] in store.calls
+
+
+async def test_it_begins_and_ends_without_a_store(store, meters):
+    store.fails = StoreUnavailable("gone")
+    async with open_batcher(store, meters, gateways=4) as batcher:
+        assert (batcher.up, batcher.gateways) == (False, 4)
+        assert await batcher.admit(admit(1)) is None
+        batcher.settle(settle(1))

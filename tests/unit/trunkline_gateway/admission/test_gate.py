@@ -1,0 +1,140 @@
+"""What a request is thought to use, and what it is charged in the end."""
+
+import msgspec
+import pytest
+
+from trunkline_gateway.admission.admission import Admission
+from trunkline_gateway.admission.estimation import Estimator
+from trunkline_gateway.admission.gate import Gate, Terms, output_max_of
+from trunkline_gateway.admission.rulebook import Rulebook
+from trunkline_gateway.auth import Principal
+from trunkline_gateway.catalogue import build
+from trunkline_gateway.config import GatewayConfig
+from trunkline_gateway.pipeline import call_of
+from trunkline_gateway.plan import Failure, FailureKind, Target
+from trunkline_gateway.prices.pricing import Pricing, Quote
+from trunkline_gateway.surface import Surface
+from trunkline_gateway.turn import Turn
+from trunkline_gateway.usage import usage_of
+from trunkline_kit.clock import ManualClock
+from trunkline_kit.config import decode
+from trunkline_kit.errors import BudgetExceeded, RateLimited
+from trunkline_kit.settings import Settings
+from trunkline_policy.costs import Price, Rates
+
+TREE = {
+    "providers": {"up": {"kind": "openai"}},
+    "models": {
+        "m": {"deployments": [{"provider": "up", "model": "x"}], "fallbacks": {"on_error": ["dear"]}},
+        "dear": {"deployments": [{"provider": "up", "model": "y"}]},
+        "free": {"deployments": [{"provider": "up", "model": "z"}]},
+    },
+    "routes": {"auto": {"otherwise": ["m"], "rules": [{"when": {"complexity_above": 0.5}, "to": ["dear"]}]}},
+    "teams": {
+        "default": {"limits": [{"tokens": 1000, "per_s": 60}], "budgets": [{"amount_usd": 1, "period": "total"}]}
+    },
+}
+TARGET = Target("m", "up", "x")
+
+
+@pytest.fixture
+def terms():
+    config = GatewayConfig.from_settings(decode(TREE, Settings))
+    rates = {"x": 1_000_000_000_000, "y": 2_000_000_000_000}
+    quotes = {
+        ("up", name): (Quote(since_s=0, price=Price(rates=Rates(output=rate)), version="test"),)
+        for name, rate in rates.items()
+    }
+    return Terms(rulebook=Rulebook(config), pricing=Pricing(quotes), catalogue=build(config, {}, 0))
+
+
+@pytest.fixture
+def gate(meters):
+    clock = ManualClock()
+    return Gate(Admission(None, meters, clock), Estimator(), clock)
+
+
+async def reserved(gate, terms, body, surface=Surface.CHAT):
+    turn = Turn(
+        surface=surface, principal=Principal(key_id="k"), request_id="r", traceparent="", started_s=0.0, target=TARGET
+    )
+    call = call_of(turn, msgspec.json.encode(body))
+    await gate.admit(turn, call, terms.catalogue.resolve(call.control.model, turn.principal), terms)
+    return turn
+
+
+def chat(model="m", **rest):
+    return {"model": model, "messages": [{"role": "user", "content": "hi"}], **rest}
+
+
+async def costs_of(turn):
+    """Of its claims: tokens, then money."""
+    return tuple(claim.cost for claim in turn.reservation.tickets[0].claims)
+
+
+async def test_the_dearest_place_is_what_money_is_reserved_for(gate, terms):
+    for model in ("m", "auto"):
+        tokens, nusd = await costs_of(await reserved(gate, terms, chat(model, max_tokens=100)))
+        assert (tokens - 100, nusd) == (tokens - 100, 100 * 2_000_000)
+        assert 100 < tokens < 130
+
+
+async def test_what_has_no_price_meets_no_budget(gate, terms):
+    assert len(await costs_of(await reserved(gate, terms, chat("free", max_tokens=9)))) == 1
+
+
+async def test_a_guess_takes_at_most_a_quarter_of_a_limit(gate, terms):
+    tokens, _ = await costs_of(await reserved(gate, terms, chat()))
+    assert tokens == 250
+
+
+@pytest.mark.parametrize(
+    ("ending", "tokens", "nusd"),
+    [
+        ({"outcome": "ok", "usage": usage_of(10, 20)}, 30, 20_000_000),
+        ({"outcome": "ok", "usage": usage_of(0, 0)}, 0, 0),
+        ({"outcome": "cached", "usage": usage_of(10, 20)}, 0, 0),
+        ({"outcome": "upstream_error", "attempts": 1, "failures": [Failure(TARGET, FailureKind.BROKEN)]}, 0, 0),
+        ({"outcome": "content_blocked", "attempts": 0}, 0, 0),
+        ({"outcome": "broken", "stream": True, "pieces": 7}, None, 7_000_000),
+        ({"outcome": "cancelled", "stream": True, "pieces": 3}, None, 3_000_000),
+        ({"outcome": "ok"}, None, 100_000_000),
+    ],
+)
+async def test_a_request_is_charged_for_what_it_used(gate, terms, ending, tokens, nusd):
+    turn = await reserved(gate, terms, chat(max_tokens=100))
+    turn.attempts = 1
+    for name, value in ending.items():
+        setattr(turn, name, value)
+    gate.settle(turn, terms)
+    gate.settle(turn, terms)
+    spent = gate.admission._memory._counters
+    budget = next(counter for key, counter in spent.items() if ":budget:" in key)
+    window = next(counter for key, counter in spent.items() if ":tokens:" in key)
+    assert (budget.spent, sum(budget.cells.values())) == (nusd, 0)
+    expected = tokens if tokens is not None else turn.reservation.estimate.input_tokens + nusd // 1_000_000
+    assert sum(window.cells.values()) == expected
+
+
+async def test_refusals_come_before_anything_is_reserved(gate, terms):
+    with pytest.raises(RateLimited, match="team 'default'"):
+        await reserved(gate, terms, chat(max_tokens=1_001))
+    with pytest.raises(BudgetExceeded, match="team 'default'"):
+        await reserved(gate, terms, chat(max_tokens=600))
+    await reserved(gate, terms, chat(max_tokens=400))
+
+
+@pytest.mark.parametrize(
+    ("surface", "body", "expected"),
+    [
+        (Surface.CHAT, chat(max_tokens=5), 5),
+        (Surface.CHAT, chat(max_tokens=5, max_completion_tokens=6), 6),
+        (Surface.CHAT, chat(max_tokens=-5), 0),
+        (Surface.CHAT, chat(), None),
+        (Surface.COMPLETION, {"model": "m", "prompt": "hi", "max_tokens": 7}, 7),
+        (Surface.EMBEDDING, {"model": "m", "input": "hi"}, None),
+    ],
+)
+def test_what_the_caller_allows(surface, body, expected):
+    turn = Turn(surface=surface, principal=Principal(key_id="k"), request_id="r", traceparent="", started_s=0.0)
+    assert output_max_of(call_of(turn, msgspec.json.encode(body))) == expected

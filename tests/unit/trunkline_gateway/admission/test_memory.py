@@ -1,0 +1,166 @@
+"""The store's function and the limits in memory, side by side: the same operations, the same replies, always."""
+
+from importlib.resources import files
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trunkline_gateway.admission.memory import MemoryLimits
+from trunkline_gateway.admission.wire import Admit, Amend, Claim, Kind, Settle, packed, unpacked
+
+DAY_MS = 86_400_000
+T0_MS = 20_000 * DAY_MS + 5_000_000
+BOUNDS = tuple(20_000 * DAY_MS + day * DAY_MS for day in (-1, 0, 1, 2))
+TOTAL = (0,)
+
+CLAIMS = st.one_of(
+    st.builds(
+        Claim, st.just(Kind.WINDOW), st.sampled_from(["r1", "r2"]), st.integers(1, 8), st.integers(1, 4), st.just(50)
+    ),
+    st.builds(Claim, st.just(Kind.WINDOW), st.just("t1"), st.integers(50, 200), st.integers(0, 90), st.just(3000)),
+    st.builds(Claim, st.just(Kind.CONCURRENT), st.just("c1"), st.integers(1, 4), st.just(1), st.just(0)),
+    st.builds(
+        Claim, st.just(Kind.BUDGET), st.just("b1"), st.just(9 * 10**15), st.integers(1, 4 * 10**15), st.just(BOUNDS)
+    ),
+    st.builds(Claim, st.just(Kind.BUDGET), st.just("b2"), st.integers(0, 100), st.integers(1, 60), st.just(TOTAL)),
+)
+# A clock may step back a little; one set back by more than a window frees it, which has a test of its own.
+STEPS = st.one_of(
+    st.integers(0, 60), st.integers(0, 3_000), st.integers(0, 90_000), st.integers(0, DAY_MS), st.just(-1)
+)
+ADMITS = st.tuples(
+    st.just("admit"),
+    st.lists(CLAIMS, min_size=1, max_size=4, unique_by=lambda claim: claim.key),
+    st.sampled_from([1_000, 30_000, 330_000]),
+)
+SETTLES = st.tuples(st.just("settle"), st.integers(0, 30), st.sampled_from([0.0, 0.5, 1.0, 1.5]))
+SCRIPTS = st.lists(st.tuples(STEPS, st.one_of(ADMITS, ADMITS, SETTLES)), max_size=30)
+
+
+def amends(claims, share):
+    return tuple(Amend(c.kind, c.key, c.cost, int(c.cost * share), c.shape) for c in claims)
+
+
+def operations(script):
+    """Times and operations; a settle is of any admit before it, also one that was refused, expired or settled."""
+    now_ms, admits = T0_MS, []
+    for step_ms, what in script:
+        now_ms += step_ms
+        if what[0] == "admit":
+            claims = tuple(Claim(c.kind, f"tl:{{o}}:{c.key}", c.limit, c.cost, c.shape) for c in what[1])
+            admits.append((now_ms, Admit(f"tl:{{o}}:lease:{len(admits)}", what[2], claims)))
+            yield now_ms, admits[-1][1]
+        elif admits:
+            at_ms, admit = admits[what[1] % len(admits)]
+            yield now_ms, Settle(admit.lease_key, at_ms, amends(admit.claims, what[2]))
+
+
+def in_valkey(client, ops, now_ms):
+    keys, blob = packed(ops)
+    return unpacked(client.execute_command("FCALL", "trunkline_work", len(keys), *keys, now_ms, blob))
+
+
+@pytest.fixture
+def loaded(valkey):
+    valkey.function_load(files("trunkline_gateway.admission").joinpath("trunkline.lua").read_text(), replace=True)
+    return valkey
+
+
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(SCRIPTS)
+def test_both_decide_the_same(loaded, script):
+    loaded.flushdb()
+    memory = MemoryLimits()
+    given_ms = {}
+    for now_ms, op in operations(script):
+        # Leases run out in the store by its own clock, in memory by the one given: here neither may.
+        if isinstance(op, Settle) and now_ms >= given_ms.get(op.lease_key, now_ms + 1):
+            continue
+        if isinstance(op, Admit):
+            given_ms[op.lease_key] = now_ms + min(op.lease_ms, 900)
+        assert in_valkey(loaded, [op], now_ms) == memory.work([op], now_ms)
+
+
+@given(SCRIPTS)
+@settings(max_examples=60)
+def test_what_is_admitted_keeps_within_its_limits(script):
+    memory = MemoryLimits()
+    for now_ms, op in operations(script):
+        outcome = memory.work([op], now_ms)[0]
+        if isinstance(op, Admit) and not outcome.refused:
+            assert all(0 <= left <= claim.limit for (left, _), claim in zip(outcome.rows, op.claims, strict=True))
+        if isinstance(op, Admit) and outcome.refused:
+            again = memory.work([op], now_ms)[0]
+            assert again == outcome, "a refused request changes nothing"
+
+
+@given(SCRIPTS, st.integers(1, 9))
+@settings(max_examples=60)
+def test_settling_twice_is_settling_once(script, seed):
+    once, twice = MemoryLimits(), MemoryLimits()
+    for now_ms, op in operations(script):
+        first = once.work([op], now_ms)
+        assert twice.work([op], now_ms) == first
+        if isinstance(op, Settle):
+            twice.work([op], now_ms)
+
+
+def window(key, limit, cost):
+    return Claim(Kind.WINDOW, f"tl:{{o}}:{key}", limit, cost, 3000)
+
+
+def test_all_levels_or_none(loaded):
+    first = Admit("", 1_000, (window("team", 100, 10), window("key", 5, 10)))
+    assert in_valkey(loaded, [first], T0_MS)[0].refused == 2
+    assert loaded.keys("*") == [], "nothing was reserved"
+
+
+def test_the_longest_wait_is_the_one_that_is_told(loaded):
+    budget = Claim(Kind.BUDGET, "tl:{o}:b", 5, 9, TOTAL)
+    outcome = in_valkey(loaded, [Admit("", 1_000, (window("key", 1, 1), budget))], T0_MS)[0]
+    assert (outcome.refused, outcome.wait_ms) == (2, -1)
+
+
+def test_a_dead_gateways_leases_run_out(loaded):
+    claim = Claim(Kind.CONCURRENT, "tl:{o}:c", 1, 1)
+    ops = [Admit(f"tl:{{o}}:lease:{n}", 60_000, (claim,)) for n in range(2)]
+    assert [outcome.refused for outcome in in_valkey(loaded, ops, T0_MS)] == [0, 1]
+    assert in_valkey(loaded, ops[1:], T0_MS + 59_000)[0].refused == 1
+    assert in_valkey(loaded, ops[1:], T0_MS + 65_001)[0].refused == 0
+
+
+def test_every_key_expires_but_a_total(loaded):
+    claims = (
+        window("w", 9, 1),
+        Claim(Kind.CONCURRENT, "tl:{o}:c", 1, 1),
+        Claim(Kind.BUDGET, "tl:{o}:b", 99, 1, BOUNDS),
+        Claim(Kind.BUDGET, "tl:{o}:total", 99, 1, TOTAL),
+    )
+    in_valkey(loaded, [Admit("tl:{o}:lease:1", 60_000, claims)], T0_MS)
+    endless = {key for key in loaded.keys("*") if loaded.pttl(key) < 0}
+    assert endless == {b"tl:{o}:total"}
+
+
+def test_time_is_the_stores_own_where_none_is_given(loaded):
+    seconds, micros = loaded.time()
+    outcome = in_valkey(loaded, [Admit("", 1_000, (window("w", 9, 1),))], 0)[0]
+    assert 0 <= outcome.now_ms - (seconds * 1000 + micros // 1000) < 1_000
+
+
+def test_a_clock_that_was_set_back_far_does_not_lock_anybody_out(loaded):
+    full = [Admit("", 1_000, (window("w", 5, 5),))]
+    assert in_valkey(loaded, full, T0_MS)[0].refused == 0
+    assert in_valkey(loaded, full, T0_MS - 1_000)[0].refused == 1
+    assert in_valkey(loaded, full, T0_MS - 3_600_000)[0].refused == 0
+
+
+def test_memory_is_bounded():
+    memory = MemoryLimits(counters_max=10)
+    for number in range(100):
+        memory.work([Admit(f"l{number}", 1_000, (window(f"w{number}", 9, 1),))], T0_MS)
+    assert len(memory._counters) == len(memory._leases) == 10
+    memory.clear()
+    assert not memory._counters

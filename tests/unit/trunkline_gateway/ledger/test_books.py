@@ -1,0 +1,178 @@
+import asyncio
+import logging
+
+import pytest
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
+
+from trunkline_gateway.ledger import books as books_module
+from trunkline_gateway.ledger.attempt_ids import attempt_id
+from trunkline_gateway.ledger.books import RETRY_AFTER_S, Books
+from trunkline_gateway.ledger.meters import LedgerMeters
+from trunkline_gateway.ledger.rows import AttemptRow, decode_rows, encode_rows
+from trunkline_gateway.ledger.spool import Spool, frame
+from trunkline_kit.clock import ManualClock
+from trunkline_kit.errors import StoreUnavailable
+from trunkline_kit.lifecycle import background
+
+ROW = AttemptRow(
+    attempt_id=attempt_id(0),
+    started_us=0,
+    request_id="",
+    attempt=1,
+    org="",
+    team="",
+    key_id="",
+    surface="",
+    model_asked="",
+    model="",
+    provider="",
+    provider_model="",
+    route="",
+)
+
+
+def row():
+    return replace(ROW, attempt_id=attempt_id(0))
+
+
+class Store:
+    """Takes batches, or is away."""
+
+    path = "stream"
+    store = "valkey"
+
+    def __init__(self):
+        self.is_up = True
+        self.calls = []
+        self.called = asyncio.Event()
+        self.asked = 0
+
+    async def put(self, payloads):
+        self.asked += 1
+        if not self.is_up:
+            raise StoreUnavailable("away")
+        self.calls.append([one.attempt_id for payload in payloads for one in decode_rows(payload)])
+        self.called.set()
+
+    @property
+    def ids(self):
+        return [found for call in self.calls for found in call]
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def books_of(store, clock, registry, tmp_path):
+    meters = LedgerMeters(registry)
+
+    def made(limit_bytes=100_000):
+        return Books(store, Spool(tmp_path, limit_bytes), meters, clock)
+
+    return made
+
+
+def taken(registry, path):
+    return registry.get_sample_value("trunkline_ledger_rows_total", {"path": path})
+
+
+async def test_rows_of_one_turn_leave_together(books_of, store):
+    books = books_of()
+    async with background(books.run()):
+        for _ in range(5):
+            books.record(row())
+        await store.called.wait()
+    assert [len(call) for call in store.calls] == [5]
+
+
+async def test_while_the_store_is_away_rows_wait_on_disk_and_are_replayed(books_of, store, clock, registry):
+    books = books_of()
+    rows = [row() for _ in range(4)]
+    store.is_up = False
+    books.record(rows[0])
+    await books.flush()
+    books.record(rows[1])
+    await books.flush()
+    assert store.asked == 1, "a store that just failed is not asked for every batch"
+    assert taken(registry, "spool") == 2
+    assert await books.replay() == 0
+    store.is_up = True
+    clock.advance(RETRY_AFTER_S)
+    books.record(rows[2])
+    await books.flush()
+    assert await books.replay() == 2
+    assert await books.replay() == 0
+    assert sorted(store.ids) == sorted(one.attempt_id for one in rows[:3])
+    assert registry.get_sample_value("trunkline_ledger_spool_bytes") == 0
+
+
+async def test_a_replay_that_is_broken_off_begins_again(books_of, store, clock):
+    books = books_of()
+    store.is_up = False
+    books.record(row())
+    await books.flush()
+    clock.advance(RETRY_AFTER_S)
+    assert await books.replay() == 0
+    store.is_up = True
+    clock.advance(RETRY_AFTER_S)
+    assert await books.replay() == 1
+
+
+async def test_a_full_spool_loses_rows_aloud(books_of, store, registry, caplog):
+    books = books_of(limit_bytes=10)
+    store.is_up = False
+    books.record(row())
+    await books.flush()
+    assert taken(registry, "lost") == 1
+    assert "1 rows are lost" in caplog.text
+
+
+async def test_a_spool_that_is_nearly_full_is_in_the_log(books_of, store, caplog):
+    books = books_of(limit_bytes=10 * len(frame(encode_rows([row()]))))
+    store.is_up = False
+    caplog.set_level(logging.ERROR)
+    while "rows will be lost" not in caplog.text:
+        books.record(row())
+        await books.flush()
+        assert "are lost" not in caplog.text
+
+
+async def test_memory_is_bounded(books_of, registry, monkeypatch):
+    monkeypatch.setattr(books_module, "ROWS_IN_MEMORY_MAX", 2)
+    books = books_of()
+    for _ in range(3):
+        books.record(row())
+    assert taken(registry, "lost") == 1
+
+
+async def test_what_was_in_hand_when_cancelled_is_flushed_at_the_end(books_of, store):
+    books = books_of()
+    release = asyncio.Event()
+    put = store.put
+
+    async def slow(payloads):
+        await release.wait()
+        await put(payloads)
+
+    store.put = slow
+    one = row()
+    async with background(books.run()):
+        books.record(one)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    release.set()
+    await books.close()
+    assert store.ids == [one.attempt_id]

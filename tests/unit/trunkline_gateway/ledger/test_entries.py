@@ -1,0 +1,120 @@
+from uuid import UUID
+
+import pytest
+
+from trunkline_gateway.auth import Principal
+from trunkline_gateway.ledger.entries import Ending, rows_needed, rows_of
+from trunkline_gateway.plan import Target
+from trunkline_gateway.prices.pricing import Pricing, Quote
+from trunkline_gateway.surface import Surface
+from trunkline_gateway.turn import Tried, Turn
+from trunkline_gateway.usage import Usage, usage_of
+from trunkline_policy.costs import Price, Rates
+
+FIRST = Target(model="m", provider="one", provider_model="real")
+SECOND = Target(model="m", provider="two", provider_model="real")
+PRICING = Pricing({("one", "real"): (Quote(since_s=0, price=Price(rates=Rates(input=2_000_000)), version="v1"),)})
+BODY = b'{"messages":"' + b"word " * 100 + b'"}'
+NOW_S = 1_000.0
+
+
+def turn(**more):
+    known = {
+        "surface": Surface.CHAT,
+        "principal": Principal(key_id="k", team="t", org="o", project="p"),
+        "request_id": "r",
+        "traceparent": "",
+        "started_s": 0.0,
+        "model": "m",
+        "outcome": "ok",
+        "took_s": 3.0,
+    }
+    return Turn(**{**known, **more})
+
+
+def answered(target=FIRST, **more):
+    return Tried(target=target, started_s=50.0, ended_s=51.0, **more)
+
+
+def rows(made, pricing=PRICING):
+    ids = [UUID(int=index) for index in range(rows_needed(made))]
+    return rows_of(made, pricing, Ending(now_s=NOW_S, loop_s=53.0, body=BODY, trace_id="ab", ids=ids))
+
+
+def test_a_reported_answer_is_billed_as_reported():
+    (row,) = rows(turn(tried=[answered()], usage=usage_of(100, 20, 40)))
+    assert (row.uncached_input_tokens, row.cache_read_tokens, row.output_tokens) == (60, 40, 20)
+    assert (row.usage_source, row.outcome, row.cost_nusd, row.price_version) == ("reported", "ok", 200, "v1")
+    assert (row.org, row.team, row.project, row.key_id, row.trace_id) == ("o", "t", "p", "k", "ab")
+
+
+def test_moments_are_the_attempts_own():
+    (row,) = rows(turn(tried=[answered()], usage=usage_of(1, 1)))
+    assert (row.started_us, row.latency_us, row.ttft_us) == (997_000_000, 3_000_000, None)
+    (row,) = rows(turn(tried=[answered()], usage=usage_of(1, 1), stream=True))
+    assert row.ttft_us == 1_000_000
+
+
+def test_failed_attempts_are_there_and_cost_nothing():
+    made = turn(tried=[answered(failed="timeout"), answered(SECOND)], usage=usage_of(100, 1))
+    first, second = rows(made)
+    assert (first.outcome, first.cost_nusd, first.usage_source, first.latency_us) == (
+        "error:timeout",
+        0,
+        "none",
+        1_000_000,
+    )
+    assert (first.attempt, second.attempt, second.provider) == (1, 2, "two")
+    assert not first.unpriced
+
+
+def test_without_a_price_an_attempt_is_marked_not_free():
+    (row,) = rows(turn(tried=[answered(SECOND)], usage=usage_of(100, 1)))
+    assert (row.unpriced, row.cost_nusd, row.price_version) == (True, 0, "")
+
+
+def test_an_explicit_zero_is_believed():
+    (row,) = rows(turn(tried=[answered()], usage=Usage(prompt_tokens=0, completion_tokens=0)))
+    assert (row.usage_source, row.cost_nusd, row.uncached_input_tokens) == ("reported", 0, 0)
+
+
+@pytest.mark.parametrize("usage", [None, Usage()])
+def test_a_stream_that_reports_nothing_is_estimated_from_what_was_counted(usage):
+    (row,) = rows(turn(tried=[answered()], usage=usage, stream=True, pieces=8))
+    assert (row.usage_source, row.output_tokens) == ("estimated", 7)
+    assert 80 < row.uncached_input_tokens < 200
+
+
+@pytest.mark.parametrize(("ended", "outcome"), [("broken", "stream_broken"), ("cancelled", "client_cancelled")])
+def test_cut_streams_are_settled_from_what_was_counted(ended, outcome):
+    (row,) = rows(turn(tried=[answered()], stream=True, pieces=5, outcome=ended))
+    assert (row.outcome, row.usage_source, row.output_tokens) == (outcome, "estimated", 4)
+    assert row.cost_nusd > 0
+
+
+def test_a_caller_that_leaves_before_the_answer_begins_has_still_asked():
+    asked = Tried(target=FIRST, started_s=50.0)
+    (row,) = rows(turn(tried=[asked], outcome="cancelled"))
+    assert (row.outcome, row.usage_source, row.output_tokens, row.latency_us) == (
+        "client_cancelled",
+        "estimated",
+        0,
+        3_000_000,
+    )
+
+
+def test_what_the_provider_refuses_costs_nothing():
+    asked = Tried(target=FIRST, started_s=50.0)
+    (row,) = rows(turn(tried=[asked], outcome="upstream_refused"))
+    assert (row.outcome, row.cost_nusd, row.usage_source) == ("error:upstream_refused", 0, "none")
+
+
+def test_an_answer_from_the_cache_is_one_row_without_cost():
+    (row,) = rows(turn(outcome="cached", usage=usage_of(10, 5), cache="hit"))
+    assert (row.outcome, row.attempt, row.cost_nusd, row.provider) == ("cached", 0, 0, "")
+    assert (row.uncached_input_tokens, row.output_tokens, row.latency_us) == (10, 5, 3_000_000)
+    assert not row.unpriced
+
+
+def test_a_request_that_reached_nobody_has_no_row():
+    assert rows(turn(outcome="model_not_found")) == []

@@ -1,0 +1,119 @@
+import pytest
+
+from trunkline_gateway.plan import Target
+from trunkline_gateway.prices.pricing import OWN_WORKER, UNPRICED, build_pricing
+from trunkline_gateway.prices.table import load_table
+from trunkline_kit.accounts import Prices
+from trunkline_kit.config import decode
+from trunkline_kit.errors import ConfigError, PermissionDenied
+from trunkline_kit.settings import Settings
+from trunkline_policy.costs import Tokens
+
+NOW_S = 1_780_000_000.0
+TREE = {
+    "providers": {
+        "own": {"kind": "worker"},
+        "openai": {"kind": "openai"},
+        "vllm": {"kind": "openai", "base_url": "http://vllm:8000/v1"},
+    },
+    "models": {
+        "small": {"deployments": [{"provider": "own", "model": "smollm2"}]},
+        "mini": {
+            "deployments": [
+                {"provider": "openai", "model": "gpt-4o-mini"},
+                {"provider": "vllm", "model": "gpt-4o-mini"},
+                {"provider": "openai", "model": "gpt-from-next-year"},
+            ]
+        },
+    },
+}
+USED = Tokens(uncached_input=600, cache_read=400, output=200)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return load_table()
+
+
+def pricing_of(table, prices=None):
+    settings = decode({**TREE, "prices": prices or {}}, Settings)
+    return build_pricing(settings.prices, settings.providers, settings.models, table)
+
+
+def test_a_known_model_has_its_list_price_and_says_where_from(table):
+    cost = pricing_of(table).cost("openai", "gpt-4o-mini", USED, NOW_S)
+    assert cost.cost_nusd == 600 * 150 + 400 * 75 + 200 * 600
+    assert cost.version.startswith(f"{table.version}/openai/gpt-4o-mini")
+    assert not cost.unpriced
+
+
+def test_own_workers_are_free_by_declaration(table):
+    cost = pricing_of(table).cost("own", "smollm2", USED, NOW_S)
+    assert (cost.cost_nusd, cost.version, cost.unpriced) == (0, OWN_WORKER, False)
+
+
+@pytest.mark.parametrize("place", [("openai", "gpt-from-next-year"), ("vllm", "gpt-4o-mini"), ("nobody", "x")])
+def test_what_nobody_priced_is_unpriced_not_free(table, place):
+    assert pricing_of(table).cost(*place, USED, NOW_S) == UNPRICED
+
+
+def test_unpriced_places_are_listed(table):
+    assert set(pricing_of(table).unpriced(NOW_S)) == {("vllm", "gpt-4o-mini"), ("openai", "gpt-from-next-year")}
+
+
+def test_the_configuration_goes_before_the_table(table):
+    rule = {"provider": "openai", "model": "gpt-4*", "input_usd": 1, "output_usd": 2, "cache_read_usd": 0}
+    cost = pricing_of(table, {"overrides": [rule]}).cost("openai", "gpt-4o-mini", USED, NOW_S)
+    assert cost.cost_nusd == 600 * 1000 + 200 * 2000
+    assert cost.version.startswith("config/openai/gpt-4o-mini#")
+
+
+def test_the_version_of_an_override_changes_with_the_price(table):
+    costs = [
+        pricing_of(table, {"overrides": [{"provider": "own", "input_usd": usd}]}).cost("own", "smollm2", USED, NOW_S)
+        for usd in (1, 2, 1)
+    ]
+    assert costs[0] == costs[2]
+    assert costs[0].version != costs[1].version
+
+
+def test_a_provider_can_be_said_to_be_another(table):
+    cost = pricing_of(table, {"listed_as": {"vllm": "openai"}}).cost("vllm", "gpt-4o-mini", USED, NOW_S)
+    assert not cost.unpriced
+
+
+def test_a_price_holds_from_its_day(table):
+    google = table.provider("google")
+    dated = next(one for one in google.models if len(one.prices) > 1 and one.prices[-1].since is not None)
+    tree = {
+        "providers": {"g": {"kind": "openai", "base_url": "https://generativelanguage.googleapis.com/v1beta/openai"}},
+        "models": {"m": {"deployments": [{"provider": "g", "model": dated.id}]}},
+    }
+    settings = decode(tree, Settings)
+    pricing = build_pricing(Prices(), settings.providers, settings.models, table)
+    day_s = pricing.quote("g", dated.id, 4e9).since_s
+    assert pricing.quote("g", dated.id, day_s).version.endswith(f"@{dated.prices[-1].since}")
+    before = pricing.quote("g", dated.id, day_s - 1)
+    assert before.price == dated.prices[-2].price
+
+
+def test_what_has_no_price_is_left_out_where_the_configuration_says_so(table):
+    priced = Target(model="mini", provider="openai", provider_model="gpt-4o-mini")
+    unpriced = Target(model="mini", provider="vllm", provider_model="gpt-4o-mini")
+    strict = pricing_of(table, {"unpriced": "refuse"})
+    assert strict.allowed((unpriced, priced), NOW_S) == (priced,)
+    with pytest.raises(PermissionDenied, match="'mini'"):
+        strict.allowed((unpriced,), NOW_S)
+    assert pricing_of(table).allowed((unpriced,), NOW_S) == (unpriced,)
+
+
+@pytest.mark.parametrize(
+    ("prices", "text"),
+    [
+        ({"listed_as": {"vllm": "opnai"}}, "prices.listed_as.vllm"),
+        ({"overrides": [{"provider": "opnai"}]}, "prices.overrides[0].provider"),
+    ],
+)
+def test_names_that_lead_nowhere_are_refused(table, prices, text):
+    with pytest.raises(ConfigError, match=text.replace("[", r"\[").replace("]", r"\]")):
+        pricing_of(table, prices)

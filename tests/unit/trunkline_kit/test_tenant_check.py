@@ -1,0 +1,84 @@
+"""Limits, budgets and belonging: what is wrong is said with its place."""
+
+import pytest
+
+from trunkline_kit.config import decode
+from trunkline_kit.errors import ConfigError
+from trunkline_kit.settings import Settings
+from trunkline_kit.tenant_check import tenant_problems
+from trunkline_kit.tenants import Limit, Period, Team
+
+KEY = {"id": "k", "secret": "env:K"}
+BAD = {"limits": [{"requests": 1}]}
+
+
+def problems(**tree):
+    return [f"{path}: {message}" for path, message in tenant_problems(decode(tree, Settings))]
+
+
+@pytest.mark.parametrize(
+    ("tree", "path"),
+    [
+        ({"orgs": {"o": BAD}}, "orgs.o.limits[0]"),
+        ({"teams": {"t": BAD}}, "teams.t.limits[0]"),
+        ({"teams": {"t": {"end_user": BAD}}}, "teams.t.end_user.limits[0]"),
+        ({"projects": {"p": BAD}}, "projects.p.limits[0]"),
+        ({"projects": {"p": {"end_user": BAD}}}, "projects.p.end_user.limits[0]"),
+        ({"keys": [{**KEY, **BAD}]}, "keys[0].limits[0]"),
+        ({"keys": [{**KEY, "end_user": BAD}]}, "keys[0].end_user.limits[0]"),
+        ({"models": {"m": {"deployments": [{"provider": "p", "model": "m"}], **BAD}}}, "models.m.limits[0]"),
+    ],
+)
+def test_limits_are_checked_wherever_they_are(tree, path):
+    assert problems(**tree) == [f"{path}: requests needs per_s, the window in seconds"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ({}, "needs exactly one of"),
+        ({"requests": 1, "tokens": 1, "per_s": 1}, "needs exactly one of"),
+        ({"tokens": 1}, "tokens needs per_s"),
+        ({"concurrent": 1, "per_s": 1}, "concurrent has no window"),
+    ],
+)
+def test_a_limit_is_one_thing_with_its_window(limit, says):
+    assert says in problems(teams={"t": {"limits": [limit]}})[0]
+
+
+def test_a_time_zone_has_to_exist():
+    budget = {"amount_usd": 1, "period": "day"}
+    assert problems(teams={"t": {"budgets": [{**budget, "time_zone": "Europe/Berlin"}]}}) == []
+    for name in ("Europe/Atlantis", "../etc/passwd", ""):
+        assert "no time zone" in problems(teams={"t": {"budgets": [{**budget, "time_zone": name}]}})[0]
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        ({"projects": {"p": {"team": "nobody"}}}, "projects.p.team: no team `nobody`"),
+        ({"keys": [{**KEY, "project": "p"}]}, "keys[0].project: no project `p`"),
+        (
+            {"teams": {"t": {}}, "projects": {"p": {"team": "t"}}, "keys": [{**KEY, "project": "p"}]},
+            "keys[0].project: `p` belongs to team `t`, the key to `default`",
+        ),
+    ],
+)
+def test_a_key_belongs_to_the_team_of_its_project(tree, says):
+    assert problems(**tree) == [says]
+
+
+def test_what_belongs_together_has_no_problems():
+    tree = {"teams": {"t": {}}, "projects": {"p": {"team": "t"}}, "keys": [{**KEY, "team": "t", "project": "p"}]}
+    assert problems(**tree) == []
+
+
+def test_defaults_limit_nobody():
+    assert (Team().org, Team().limits, Team().budgets) == ("default", (), ())
+    assert Limit(concurrent=1).requests is None
+    assert [period.value for period in Period] == ["day", "week", "month", "total"]
+
+
+def test_a_budget_larger_than_can_be_counted_exactly_is_refused():
+    with pytest.raises(ConfigError, match="9000000"):
+        decode({"teams": {"t": {"budgets": [{"amount_usd": 9_000_001, "period": "day"}]}}}, Settings)
