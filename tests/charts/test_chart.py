@@ -265,6 +265,22 @@ def test_a_change_of_configuration_rolls_workers_only_and_only_for_their_own_ent
     assert changed == {"demo-trunkline-worker-smollm2-135m-instruct"}
 
 
+def test_gateways_are_told_how_many_share_a_limit(helm, tmp_path):
+    def told(values):
+        return rendered_settings(helm.render(values), tmp_path).server
+
+    assert told({"gateway": {"replicas": 5}}).gateways == 5
+    assert told({"gateway": {"autoscaling": {"enabled": True, "minReplicas": 3}}}).gateways == 3
+    assert told({"config": {"server": {"gateways": 7, "drain_grace_s": 9}}}).gateways == 7
+    assert told({"config": {"server": {"drain_grace_s": 9}}}).drain_grace_s == 9
+
+
+def test_notes_say_what_is_missing_without_stores(helm):
+    answer = helm.run("install", "demo", CHART, "--dry-run=client", "--disable-openapi-validation")
+    assert "config.stores.redis" in answer.stdout
+    assert "config.stores.database" in answer.stdout
+
+
 def test_notes_tell_how_to_get_a_key(helm):
     assert helm.template({"apiKey": {"existingSecret": "first-key"}}).returncode == 0
     answer = helm.run("install", "demo", CHART, "--dry-run=client", "--disable-openapi-validation")

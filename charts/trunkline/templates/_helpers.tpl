@@ -85,6 +85,8 @@ dns:///{{ include "trunkline.componentName" . }}.{{ .root.Release.Namespace }}.s
 {{- $key := dict "id" "default" "secret" "env:TRUNKLINE_API_KEY" -}}
 {{- $_ := set $own "keys" (prepend (default list .Values.config.keys) $key) -}}
 {{- end -}}
+{{- $gateways := ternary .Values.gateway.autoscaling.minReplicas .Values.gateway.replicas .Values.gateway.autoscaling.enabled | int -}}
+{{- $_ := set $own "server" (mergeOverwrite (dict "gateways" $gateways) (default dict .Values.config.server)) -}}
 {{- include "trunkline.checkDeployments" . -}}
 {{- toPrettyJson (mergeOverwrite (deepCopy .Values.config) (omit $own "providers") (dict "providers" (mergeOverwrite (pick $own "providers").providers (default dict .Values.config.providers)))) -}}
 {{- end -}}
