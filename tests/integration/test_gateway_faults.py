@@ -225,3 +225,28 @@ async def test_line_ends_and_cuts_do_not_matter(harness, upstream, newline):
     _, body = await body_of(harness)
     expected = b"".join(chunk for chunk in plain.chunks if b'"choices":[]' not in chunk)
     assert body == expected
+
+
+async def test_an_error_in_a_whole_answer_with_200_falls_over(open_harness, two, upstream):
+    harness = await open_harness(two())
+    upstream.replies(Reply(chunks=(b'{"error":{"message":"no credit"}}',)))
+    assert (await said(harness, stream=False))[0] == "hello there"
+
+
+async def test_half_an_emoji_in_an_event_passes(harness, upstream):
+    halves = [b'{"choices":[{"delta":{"content":"%b"}}]}' % half for half in (rb"\ud83d", rb"\ude00")]
+    end = b'{"choices":[{"delta":{},"finish_reason":"stop"}]}'
+    upstream.replies(Reply(headers=SSE, chunks=tuple(b"data: %b\n\n" % data for data in (*halves, end, b"[DONE]"))))
+    _, body = await body_of(harness)
+    assert [half in body for half in halves] == [True, True]
+    assert body.endswith(b"data: [DONE]\n\n")
+    assert len(upstream.requests) == 1
+
+
+async def test_a_choice_that_ends_twice_does_not_stand_in_for_another(harness, upstream):
+    end = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+    upstream.replies(Reply(headers=SSE, chunks=(end, end)))
+    ask = {"model": "fake", "messages": ASK, "stream": True, "n": 2}
+    body = await (await harness.post("/v1/chat/completions", ask)).read()
+    assert b'"error"' in body
+    assert b"[DONE]" not in body

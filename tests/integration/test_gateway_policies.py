@@ -14,7 +14,7 @@ from trunkline.router.v1 import router_service_pb2 as router_pb
 from trunkline.router.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
 from trunkline_kit.rpc import Net
 from trunkline_testkit.servicers import Intercepted
-from trunkline_testkit.upstream import Reply, chat_reply, chat_stream
+from trunkline_testkit.upstream import Reply, chat_reply, chat_stream, error_reply
 
 ASK = [{"role": "user", "content": "my key is SECRET ok"}]
 FLAG = {"guardrails": {"input": [{"check": "secrets", "on_fail": "flag"}]}}
@@ -159,6 +159,18 @@ async def test_a_broken_stream_is_not_stored(behind, upstream):
     with pytest.raises(openai.APIError):
         async for _ in await harness.sdk.chat.completions.create(model="fake", messages=ASK, stream=True):
             pass
+    assert not cache.requests("Store")
+
+
+async def test_the_answer_of_a_fallback_is_not_stored_as_the_models_own(behind, upstream, backup):
+    at = {"up": upstream.base_url, "spare": backup.base_url}
+    providers = {name: {"kind": "openai", "base_url": url} for name, url in at.items()}
+    model = {"deployments": [{"provider": "up", "model": "real"}], "fallbacks": {"on_error": ["spare"]}}
+    spare = {"deployments": [{"provider": "spare", "model": "other"}]}
+    harness, _, cache, _ = await behind(CACHE, providers=providers, models={"fake": model, "spare": spare})
+    upstream.replies(error_reply(500))
+    cache.reply("Lookup", MISS)
+    assert (await ask(harness)).headers["x-trunkline-provider"] == "spare"
     assert not cache.requests("Store")
 
 

@@ -1,5 +1,6 @@
 """Looking at the pieces of an OpenAI stream: just far enough to know what they mean for us."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ _NOTHING = msgspec.Raw(b"null")
 
 
 class ChoiceLook(msgspec.Struct, frozen=True, gc=False):
+    index: int | None = None
     finish_reason: str | None = None
 
 
@@ -18,7 +20,9 @@ class ChunkLook(msgspec.Struct, frozen=True):
     """Of a whole answer or a chunk: all that decides what we do. The rest is only checked to be JSON."""
 
     choices: list[ChoiceLook] | None = None
-    usage: Usage | None = None
+    data: list[msgspec.Raw] | None = None
+    """Of an embeddings answer."""
+    usage: msgspec.Raw = _NOTHING
     error: msgspec.Raw = _NOTHING
 
 
@@ -26,8 +30,8 @@ class Chunk(msgspec.Struct, frozen=True):
     """One event's data and what it means."""
 
     data: bytes
-    finishes: int = 0
-    """Choices that end with it."""
+    finished: tuple[int, ...] = ()
+    """Indexes of the choices that end with it; some providers say it twice."""
     usage: Usage | None = None
     bare_usage: bool = False
     """Only there for the usage: what `stream_options.include_usage` asks for."""
@@ -56,17 +60,44 @@ class ChunkContent(msgspec.Struct, frozen=True):
 
 _decode = msgspec.json.Decoder(ChunkLook).decode
 _decode_content = msgspec.json.Decoder(ChunkContent).decode
+_decode_usage = msgspec.json.Decoder(Usage, strict=False).decode
 _decode_error = msgspec.json.Decoder(ErrorLook).decode
 _encode = msgspec.json.Encoder().encode
 _NULL = b"null"
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_SURROGATE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 def look(data: bytes) -> ChunkLook:
     """Raises UpstreamError for data that is not JSON or not in OpenAI's shape."""
     try:
         return _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _UNDECODABLE:
+        pass
+    try:
+        return _decode(lenient(data))
+    except _UNDECODABLE as error:
         raise UpstreamError(f"the provider sent something that is not OpenAI's JSON: {error}") from error
+
+
+def lenient(data: bytes) -> bytes:
+    """`data` to be looked at where it is not strictly JSON: what cannot be text becomes U+FFFD.
+
+    Some providers cut a character in two between events, as half a surrogate pair or as part of its UTF-8. The caller
+    gets the bytes as they came, and puts them together.
+    """
+    return _SURROGATE.sub(rb"\1\\ufffd", data).decode(errors="replace").encode()
+
+
+def usage_in(raw: msgspec.Raw) -> Usage | None:
+    """A usage object that says something; None for none, an empty one, or one of another shape."""
+    if bytes(raw) == _NULL:
+        return None
+    try:
+        usage = _decode_usage(raw)
+    except _UNDECODABLE:
+        return None
+    return None if usage.prompt_tokens is None and usage.completion_tokens is None else usage
 
 
 def chunk_of(data: bytes) -> Chunk:
@@ -76,26 +107,28 @@ def chunk_of(data: bytes) -> Chunk:
     except UpstreamError as broken:
         return Chunk(b"", error=_encode(ErrorLook(message=broken.message)))
     choices = seen.choices
-    usage = seen.usage
-    finishes = 0
+    finished: tuple[int, ...] = ()
     if choices:
         for choice in choices:
             if choice.finish_reason:
-                finishes += 1
+                finished = (*finished, choice.index or 0)
+    has_usage = bytes(seen.usage) != _NULL
+    usage = usage_in(seen.usage) if has_usage else None
     error = bytes(seen.error)
-    return Chunk(data, finishes, usage, usage is not None and not choices, b"" if error == _NULL else error)
+    return Chunk(data, finished, usage, has_usage and not choices, b"" if error == _NULL else error)
 
 
 def is_meaningful(chunk: Chunk) -> bool:
     """Whether the caller gets something out of it: text, a tool call, an end; a role alone is not enough."""
-    if chunk.finishes or chunk.error:
+    if chunk.finished or chunk.error:
         return True
     if chunk.bare_usage:
         return False
     try:
-        content = _decode_content(chunk.data)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UpstreamError(f"the provider sent a chunk of another shape: {error}") from error
+        content = _decode_content(lenient(chunk.data))
+    except _UNDECODABLE:
+        # Of a shape we do not know, so it is for the caller to understand.
+        return True
     for choice in content.choices or ():
         if choice.text or any(value for name, value in (choice.delta or {}).items() if name != "role"):
             return True
@@ -106,5 +139,5 @@ def error_of(raw: bytes) -> ErrorLook:
     """A provider's error object; of another shape, its text is the message."""
     try:
         return _decode_error(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNDECODABLE:
         return ErrorLook(message=raw[:500].decode(errors="replace"))

@@ -11,6 +11,7 @@ from trunkline_gateway.reply import HttpSink, Reply
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import Clock
+from trunkline_kit.tracing import format_traceparent, parse_traceparent
 
 _PAST_THE_CACHE = (b"no-cache", b"no-store")
 
@@ -36,7 +37,7 @@ class Door:
             surface=surface,
             principal=self.principal(visit),
             request_id=visit.request_id,
-            traceparent=visit.text(b"traceparent"),
+            traceparent=sane_traceparent(visit.text(b"traceparent")),
             started_s=self._clock.monotonic_s(),
         )
         asked = visit.header(b"cache-control")
@@ -45,3 +46,9 @@ class Door:
 
     async def _work(self, turn: Turn, sink: HttpSink, body: bytes, *, fresh: bool) -> None:
         await self.pipeline.run(turn, body, sink, fresh=fresh)
+
+
+def sane_traceparent(text: str) -> str:
+    """The caller's trace context as W3C has it; empty for anything else, which must not reach a provider."""
+    parent = parse_traceparent(text) if text else None
+    return "" if parent is None else format_traceparent(parent)

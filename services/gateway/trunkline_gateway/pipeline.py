@@ -12,6 +12,7 @@ from trunkline_gateway.admission.gate import Terms as AdmissionTerms
 from trunkline_gateway.analysis import Analyst, Findings, Slot
 from trunkline_gateway.attempts import Attempts
 from trunkline_gateway.catalogue import Catalogue, Offer
+from trunkline_gateway.chunks import look, usage_in
 from trunkline_gateway.fingerprint import fingerprint
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
 from trunkline_gateway.plan import Target
@@ -23,7 +24,6 @@ from trunkline_gateway.sink import Sink
 from trunkline_gateway.surface import CONTROL_DECODERS, OPERATIONS
 from trunkline_gateway.telemetry import Meters, describe, log_turn
 from trunkline_gateway.turn import Turn
-from trunkline_gateway.usage import Usage
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import ModelNotFound, TrunklineError
 from trunkline_kit.health import Readiness
@@ -77,7 +77,8 @@ class Pipeline:
             with self._tracing.use(span):
                 await self._answer(turn, body, sink, state, fresh=fresh)
         except asyncio.CancelledError:
-            turn.outcome, turn.status = "cancelled", 499
+            if turn.outcome != "ok":
+                turn.outcome, turn.status = "cancelled", 499
             raise
         except TrunklineError as error:
             turn.outcome, turn.status = error.reason, error.http_status
@@ -100,8 +101,7 @@ class Pipeline:
         found = state.catalogue.resolve(call.control.model, turn.principal)
         await self._gate.admit(turn, call, found, state.limits)
         offer, findings = await self._analysed(turn, call, found, state.catalogue, fresh=fresh)
-        if findings.cached is not None:
-            await self._replay(turn, call, findings.cached.body_json, sink)
+        if findings.cached is not None and await self._replayed(turn, call, findings.cached.body_json, sink):
             return
         if findings.body is not call.body:
             call = msgspec.structs.replace(call, body=findings.body)
@@ -149,8 +149,9 @@ class Pipeline:
         turn.usage, turn.outcome, turn.status = answer.usage, "ok", 200
         self._bookkeeper.price(turn, errand.pricing, answer.body)
         await sink.whole(answer.body, turn.headers())
-        if errand.slot is not None and assembly.ended_cleanly(answer.body):
-            await self._analyst.store(turn, errand.slot, answer.body)
+        slot = errand.slot_for(turn)
+        if slot is not None and assembly.ended_cleanly(answer.body):
+            await self._analyst.store(turn, slot, answer.body)
 
     async def _stream(self, turn: Turn, errand: "Errand", sink: Sink) -> None:
         timeouts = errand.offer.timeouts
@@ -167,23 +168,28 @@ class Pipeline:
         finally:
             started.stream.cut()
             turn.usage, turn.pieces = relay.relayed.usage, relay.relayed.pieces
-        turn.outcome = "ok" if relay.relayed.complete else "broken"
+            turn.outcome = "ok" if relay.relayed.complete else "broken"
         if not relay.relayed.complete:
             self._meters.broken(provider)
-        elif errand.slot is not None and relay.relayed.chunks:
+        elif (slot := errand.slot_for(turn)) is not None and relay.relayed.chunks:
             kept = assembly.whole(relay.relayed.chunks)
-            if assembly.ended_cleanly(kept):
-                await self._analyst.store(turn, errand.slot, kept)
+            if kept is not None and assembly.ended_cleanly(kept):
+                await self._analyst.store(turn, slot, kept)
 
-    async def _replay(self, turn: Turn, call: Call, body: bytes, sink: Sink) -> None:
-        """A cached answer, in the form that was asked for, with the usage of the original."""
-        turn.outcome, turn.status, turn.usage = "cached", 200, usage_in(body)
+    async def _replayed(self, turn: Turn, call: Call, body: bytes, sink: Sink) -> bool:
+        """A cached answer, in the form that was asked for, with the usage of the original. False: it cannot be."""
+        chunks = assembly.stream(body, usage=call.wants_usage) if turn.stream else []
+        if chunks is None:
+            turn.cache = "miss"
+            return False
+        turn.outcome, turn.status, turn.usage = "cached", 200, usage_in(look(body).usage)
         if not turn.stream:
             await sink.whole(body, turn.headers())
-            return
+            return True
         await sink.open(turn.headers())
-        await sink.events(assembly.stream(body, usage=call.wants_usage))
+        await sink.events(chunks)
         await sink.done()
+        return True
 
 
 class Errand(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +201,10 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     slot: Slot | None
     pricing: Pricing
+
+    def slot_for(self, turn: Turn) -> Slot | None:
+        """Where the answer is cached. Not one of a fallback: it would stand in for the model long after the outage."""
+        return self.slot if turn.target in self.offer.targets else None
 
     async def whole(self, target: Target, terms: Terms) -> Answer:
         return await self.providers[target.provider].whole(self.call, target, terms)
@@ -216,15 +226,3 @@ def call_of(turn: Turn, body: bytes) -> Call:
     turn.model = control.model
     turn.stream, turn.end_user = call.wants_stream, call.end_user
     return call
-
-
-class _WithUsage(msgspec.Struct, frozen=True):
-    usage: Usage | None = None
-
-
-_decode_usage = msgspec.json.Decoder(_WithUsage).decode
-
-
-def usage_in(body: bytes) -> Usage | None:
-    """The usage object of a whole answer of ours."""
-    return _decode_usage(body).usage

@@ -2,6 +2,13 @@
 
 import msgspec
 
+TOKENS_MAX = 10**9
+"""A provider that reports more is wrong; its count must not overflow a limit, a price or a row."""
+
+
+def _counted(tokens: int | None) -> int:
+    return min(max(tokens or 0, 0), TOKENS_MAX)
+
 
 class PromptDetails(msgspec.Struct, frozen=True):
     cached_tokens: int | None = None
@@ -22,21 +29,21 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def input_tokens(self) -> int:
-        return self.prompt_tokens or 0
+        return _counted(self.prompt_tokens)
 
     @property
     def output_tokens(self) -> int:
-        return self.completion_tokens or 0
+        return _counted(self.completion_tokens)
 
     @property
     def cached_tokens(self) -> int:
         details = self.prompt_tokens_details
-        return (details.cached_tokens or 0) if details else 0
+        return _counted(details.cached_tokens) if details else 0
 
     @property
     def reasoning_tokens(self) -> int:
         details = self.completion_tokens_details
-        return (details.reasoning_tokens or 0) if details else 0
+        return _counted(details.reasoning_tokens) if details else 0
 
 
 def usage_of(prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> Usage:

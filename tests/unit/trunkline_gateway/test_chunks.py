@@ -3,6 +3,7 @@
 import pytest
 
 from trunkline_gateway.chunks import chunk_of, error_of, is_meaningful, look
+from trunkline_gateway.usage import TOKENS_MAX
 from trunkline_kit.errors import UpstreamError
 
 
@@ -39,9 +40,43 @@ def test_usage_on_its_own_is_told_from_usage_beside_text():
     assert chunk_of(b'{"choices":[],"usage":null}').usage is None
 
 
-def test_finishes_are_counted_per_choice():
-    data = b'{"choices":[{"finish_reason":"stop"},{"finish_reason":null},{"finish_reason":"length"}]}'
-    assert chunk_of(data).finishes == 2
+def test_choices_that_end_are_told_apart():
+    data = (
+        b'{"choices":[{"finish_reason":"stop"},{"index":1,"finish_reason":null},{"index":2,"finish_reason":"length"}]}'
+    )
+    assert chunk_of(data).finished == (0, 2)
+
+
+@pytest.mark.parametrize("text", [rb"\ud83d", rb"\ude00", rb"\\\ud83d", b"\xf0\x9f", rb"\ud83d\ude00", rb"\\ud83d"])
+def test_half_a_character_passes_as_it_came(text):
+    data = chat(b'{"content":"%b"}' % text)
+    chunk = chunk_of(data)
+    assert (chunk.data, chunk.error) == (data, b"")
+    assert is_meaningful(chunk)
+
+
+def test_a_delta_of_another_shape_is_the_callers_to_understand():
+    chunk = chunk_of(chat(b'"text"'))
+    assert not chunk.error
+    assert is_meaningful(chunk)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        (b'{"prompt_tokens":12.0,"completion_tokens":3}', (12, 3)),
+        (b'{"prompt_tokens":"many"}', None),
+        (b"{}", None),
+        (b'{"prompt_tokens":null,"completion_tokens":null}', None),
+        (b'{"prompt_tokens":0,"completion_tokens":0}', (0, 0)),
+        (b'{"prompt_tokens":1%b,"completion_tokens":-5}' % (b"0" * 17), (TOKENS_MAX, 0)),
+    ],
+)
+def test_usage_of_any_shape_never_breaks_an_answer(usage, tokens):
+    chunk = chunk_of(b'{"choices":[],"usage":%b}' % usage)
+    assert not chunk.error
+    assert chunk.bare_usage
+    assert (chunk.usage and (chunk.usage.input_tokens, chunk.usage.output_tokens)) == tokens
 
 
 @pytest.mark.parametrize("data", [b"{", b"[1]", b"null", b'{"choices":3}', b"\xff", b"[" * 100_000])

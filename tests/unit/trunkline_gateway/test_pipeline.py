@@ -15,14 +15,15 @@ from trunkline_gateway.analysis import Analyst
 from trunkline_gateway.attempts import Attempts
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.catalogue import build
+from trunkline_gateway.chunks import look, usage_in
 from trunkline_gateway.clients import Clients
 from trunkline_gateway.config import GatewayConfig
-from trunkline_gateway.door import Door
+from trunkline_gateway.door import Door, sane_traceparent
 from trunkline_gateway.edge import Visit
 from trunkline_gateway.http_app import http_app, routes_of
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
 from trunkline_gateway.openapi import document
-from trunkline_gateway.pipeline import Parts, Pipeline, State, usage_in
+from trunkline_gateway.pipeline import Parts, Pipeline, State
 from trunkline_gateway.prices.pricing import Pricing
 from trunkline_gateway.providers.base import Answer
 from trunkline_gateway.routes.health import health_routes
@@ -100,7 +101,7 @@ def turn(clock):
 
 async def test_an_answer_is_given_and_settled(pipeline_of, clock, registry):
     made, sink = turn(clock), OneMessage()
-    await pipeline_of(Answer(body=BODY, usage=usage_in(BODY))).run(made, ASK, sink)
+    await pipeline_of(Answer(body=BODY, usage=usage_in(look(BODY).usage))).run(made, ASK, sink)
     assert sink.message.body_json == BODY
     assert (made.outcome, made.status, made.usage.input_tokens) == ("ok", 200, 2)
     labels = {"surface": "chat", "outcome": "ok", "status": "2xx"}
@@ -161,3 +162,16 @@ def test_a_key_is_needed_before_anything_of_the_body_is_read(pipeline_of, clock)
     door = Door(pipeline_of(None), clock, 100)
     with pytest.raises(Unauthenticated):
         door.reply({"trunkline_visit": Visit([])}, Surface.CHAT)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" + "x" * 10_000, False),
+        ("nonsense", False),
+        ("", False),
+    ],
+)
+def test_only_a_real_trace_context_goes_on_to_providers(text, kept):
+    assert sane_traceparent(text) == (text if kept else "")

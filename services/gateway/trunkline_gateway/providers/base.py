@@ -71,7 +71,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     body: bytes
     usage: Usage | None = None
-    finishes: int = 0
 
 
 class ChunkStream(Protocol):

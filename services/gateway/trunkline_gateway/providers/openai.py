@@ -10,10 +10,10 @@ from aiohttp.payload import BytesPayload, Payload
 from yarl import URL
 
 from trunkline_gateway import body as bodies
-from trunkline_gateway.chunks import Chunk, chunk_of, look
+from trunkline_gateway.chunks import Chunk, chunk_of, look, usage_in
 from trunkline_gateway.plan import FailureKind, Target
 from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, Provider, Terms
-from trunkline_gateway.providers.statuses import judge
+from trunkline_gateway.providers.statuses import in_stream, judge
 from trunkline_gateway.sse import DONE, SseParser
 from trunkline_gateway.surface import PATHS
 from trunkline_kit.clock import Clock
@@ -54,7 +54,7 @@ class OpenAICompatible:
             raise self._broken("was cut off in mid-answer", error) from error
         finally:
             reply.release()
-        return _answer_of(data)
+        return _answer_of(self.name, data)
 
     async def stream(self, call: Call, target: Target, terms: Terms) -> "EventStream":
         reply = await self._post(call, target, terms)
@@ -156,14 +156,17 @@ class EventStream:
         self._reply.close()
 
 
-def _answer_of(data: bytes) -> Answer:
-    """Raises AttemptFailed for a whole answer that is not one."""
+def _answer_of(provider: str, data: bytes) -> Answer:
+    """Raises AttemptFailed for a whole answer that is not one, though it came with 200."""
     try:
         seen = look(data)
     except UpstreamError as error:
         raise AttemptFailed(FailureKind.BROKEN, error) from error
-    finishes = sum(1 for choice in seen.choices or () if choice.finish_reason)
-    return Answer(body=data, usage=seen.usage, finishes=finishes)
+    if not seen.choices and not seen.data:
+        if bytes(seen.error) != b"null":
+            raise in_stream(provider, bytes(seen.error))
+        raise AttemptFailed(FailureKind.BROKEN, UpstreamError(f"provider {provider!r} answered with nothing"))
+    return Answer(body=data, usage=usage_in(seen.usage))
 
 
 async def _read(reply: aiohttp.ClientResponse, limit_bytes: int) -> bytes:

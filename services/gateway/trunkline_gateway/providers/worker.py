@@ -217,7 +217,7 @@ class Generation:
         if step.text or step.logprobs:
             chunks.append(Chunk(self._writer.chunk(step.text, step.logprobs, None)))
         usage = usage_from(step.usage)
-        chunks.append(Chunk(self._writer.chunk("", (), finish), finishes=1))
+        chunks.append(Chunk(self._writer.chunk("", (), finish), finished=(0,)))
         chunks.append(Chunk(self._writer.usage_chunk(usage), usage=usage, bare_usage=True))
         return chunks
 
@@ -241,7 +241,7 @@ class Generation:
         if finish is None:
             raise AttemptFailed(FailureKind.BROKEN, UpstreamError("the worker gave this generation up; send it again"))
         usage = usage_from(last.usage)
-        return Answer(body=self._writer.whole(text, logprobs, finish, usage), usage=usage, finishes=1)
+        return Answer(body=self._writer.whole(text, logprobs, finish, usage), usage=usage)
 
     async def release(self) -> None:
         """After the last step only the call's status is left; a cancel in its place would look like a hang-up."""

@@ -8,6 +8,8 @@ import msgspec
 Plain = Any
 """What JSON decodes to, inside this module only."""
 
+_MISFITS = (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, AttributeError, RecursionError)
+"""What providers' own shapes lead to when they are taken for OpenAI's."""
 _CLEAN_ENDS = frozenset({"stop", "tool_calls", "function_call"})
 _REPLACED = frozenset({"id", "type", "role", "index", "finish_reason", "name"})
 """Members that later fragments repeat instead of continuing."""
@@ -19,22 +21,47 @@ class _Finish(msgspec.Struct, frozen=True):
 
 class _Finishes(msgspec.Struct, frozen=True):
     choices: list[_Finish] = []
+    data: list[msgspec.Raw] = []
+    """Of an embeddings answer, which has no ends."""
 
 
 _decode_finishes = msgspec.json.Decoder(_Finishes).decode
 
 
 def ended_cleanly(body: bytes) -> bool:
-    """Whether every choice of a whole answer ended by itself: cut-off answers are not kept."""
+    """Whether a whole answer has something in it and every choice ended by itself: what was cut off is not kept."""
     try:
-        choices = _decode_finishes(body).choices
+        found = _decode_finishes(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return all(choice.finish_reason in _CLEAN_ENDS for choice in choices)
+    if not found.choices:
+        return bool(found.data)
+    return all(choice.finish_reason in _CLEAN_ENDS for choice in found.choices)
 
 
-def whole(chunks: Sequence[bytes]) -> bytes:
-    """Chunks put together: strings joined, lists merged by `index`, everything else by its last value."""
+def whole(chunks: Sequence[bytes]) -> bytes | None:
+    """Chunks put together: strings joined, lists merged by `index`, everything else by its last value.
+
+    None for chunks that do not fit together; the caller has them all, they only cannot be kept.
+    """
+    try:
+        return _whole(chunks)
+    except _MISFITS:
+        return None
+
+
+def stream(body: bytes, *, usage: bool) -> list[bytes] | None:
+    """A whole answer as chunks: its role, its content in one piece, its end, and its usage if wanted.
+
+    None for an answer that is not of OpenAI's shape.
+    """
+    try:
+        return _stream(body, usage=usage)
+    except _MISFITS:
+        return None
+
+
+def _whole(chunks: Sequence[bytes]) -> bytes:
     answer: dict[str, Plain] = {}
     choices: dict[int, dict[str, Plain]] = {}
     for data in chunks:
@@ -51,8 +78,7 @@ def whole(chunks: Sequence[bytes]) -> bytes:
     return msgspec.json.encode(answer)
 
 
-def stream(body: bytes, *, usage: bool) -> list[bytes]:
-    """A whole answer as chunks: its role, its content in one piece, its end, and its usage if wanted."""
+def _stream(body: bytes, *, usage: bool) -> list[bytes]:
     answer = msgspec.json.decode(body)
     choices, counted = answer.pop("choices", None) or [], answer.pop("usage", None)
     chat = answer.get("object") == "chat.completion"

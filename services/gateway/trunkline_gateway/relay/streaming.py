@@ -27,7 +27,8 @@ class Started(msgspec.Struct, frozen=True):
 class Relayed(msgspec.Struct, kw_only=True):
     """What came of a stream."""
 
-    finishes: int = 0
+    finished: set[int] = msgspec.field(default_factory=set)
+    """Indexes of the choices that have a finish reason."""
     pieces: int = 0
     """Events that were passed on."""
     usage: Usage | None = None
@@ -92,11 +93,13 @@ class Relay:
         stream = started.stream
         try:
             error = await self._pumped(started, sink)
-            if self.relayed.finishes >= self._call.choices:
+            if len(self.relayed.finished) >= self._call.choices:
                 self.relayed.complete = True
                 await sink.done()
                 await stream.release()
             else:
+                # First the provider: a caller who does not read must not hold its connection.
+                stream.cut()
                 await sink.broken(error)
         finally:
             stream.cut()
@@ -136,7 +139,7 @@ class Relay:
         for chunk in batch:
             if chunk.error:
                 return datas, stream_error(self._provider, error_of(chunk.error))
-            relayed.finishes += chunk.finishes
+            relayed.finished.update(chunk.finished)
             if chunk.usage is not None:
                 relayed.usage = chunk.usage
                 if chunk.bare_usage and not self._call.wants_usage:

@@ -1,6 +1,7 @@
 """Streams and whole answers stand for each other."""
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,3 +97,30 @@ def test_only_answers_that_ended_by_themselves_are_clean():
         False,
     ]
     assert not ended_cleanly(b"[")
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"error":{"message":"no"}}', b'{"choices":[]}', b'{"data":[]}'])
+def test_an_answer_with_nothing_in_it_is_not_kept(body):
+    assert not ended_cleanly(body)
+
+
+def test_embeddings_have_no_ends_and_are_kept():
+    assert ended_cleanly(b'{"object":"list","data":[{"index":0,"embedding":[0.5]}]}')
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [b'{"choices":[{"index":null}]}', b'{"choices":[{"index":0}]}'],
+        [b'{"choices":[{"delta":{"content":"\xff"}}]}'],
+        [b'{"choices":["text"]}'],
+        [b"[]"],
+    ],
+)
+def test_chunks_that_do_not_fit_together_are_not_kept(chunks):
+    assert whole(chunks) is None
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"choices":["text"]}', b"\xff"])
+def test_an_answer_of_another_shape_is_no_stream(body):
+    assert stream(body, usage=True) is None

@@ -15,6 +15,7 @@ from trunkline_kit.errors import DeadlineExceeded, UpstreamError, UpstreamRefuse
 ROLE = chunk_of(b'{"choices":[{"delta":{"role":"assistant","content":""}}]}')
 TEXT = chunk_of(b'{"choices":[{"delta":{"content":"a"}}]}')
 END = chunk_of(b'{"choices":[{"delta":{},"finish_reason":"stop"}]}')
+OTHER_END = chunk_of(b'{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}')
 USAGE = chunk_of(b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}')
 ERROR = chunk_of(b'{"error":{"message":"it burns","type":"server_error"}}')
 REFUSAL = chunk_of(b'{"error":{"message":"bad words","type":"invalid_request_error"}}')
@@ -132,6 +133,8 @@ async def test_every_choice_has_to_finish():
     sink, _, _ = await relayed([TEXT, END], asked=call(n=2))
     assert isinstance(sink.ending, UpstreamError)
     sink, _, _ = await relayed([TEXT, END], [END], asked=call(n=2))
+    assert isinstance(sink.ending, UpstreamError)
+    sink, _, _ = await relayed([TEXT, END], [OTHER_END], asked=call(n=2))
     assert sink.ending == "done"
 
 
