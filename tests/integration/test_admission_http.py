@@ -168,3 +168,20 @@ async def test_without_limits_the_store_is_not_asked(limited, server):
     assert reply.status == 200
     assert not [name for name in reply.headers if name.startswith("x-ratelimit")]
     assert harness.metric("trunkline_gateway_limit_store_batch_operations_count") == before
+
+
+async def test_no_number_that_a_caller_sends_stops_the_gateway(limited):
+    harness = await limited(
+        {"limits": [{"tokens": 1_000, "per_s": 60}], "budgets": [{"amount_usd": 1, "period": "day"}]}
+    )
+    for number in (10**26, 2**64 - 1, 2**63):
+        assert (await harness.post(PATH, ask(max_tokens=number))).status == 429
+    assert (await harness.post(PATH, ask(max_tokens=1))).status == 200
+
+
+async def test_what_a_provider_refuses_costs_nothing(limited, upstream):
+    harness = await limited({"limits": [{"tokens": 1_000, "per_s": 60}]})
+    for _ in range(2):
+        upstream.replies(error_reply(400, "no such temperature"))
+        assert (await harness.post(PATH, ask(max_tokens=400, temperature=9))).status == 400
+    assert (await harness.post(PATH, ask(max_tokens=900))).status == 200

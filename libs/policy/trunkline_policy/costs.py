@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 TOKENS_PER_RATE = 1_000_000
+TOKENS_MAX = 1_000_000_000
+"""In one count of one attempt: far more than any model reads or writes. A provider that says more is not believed."""
 
 
 class Tokens(Struct, frozen=True, kw_only=True):
@@ -94,9 +96,9 @@ def classified(*, prompt: int, cache_read: int, cache_write: int, completion: in
     """Counts as OpenAI gives them (prompt includes cached, completion includes reasoning) as disjoint classes.
 
     A provider that reports more cached tokens than prompt tokens is not believed further than its prompt: no class is
-    ever negative and none is counted twice.
+    ever negative and none is counted twice. Neither is one believed that reports more than `TOKENS_MAX`.
     """
-    prompt, completion = max(0, prompt), max(0, completion)
+    prompt, completion = min(max(0, prompt), TOKENS_MAX), min(max(0, completion), TOKENS_MAX)
     read = min(max(0, cache_read), prompt)
     write = min(max(0, cache_write), prompt - read)
     return Tokens(

@@ -8,6 +8,7 @@ route's `otherwise`. All three say so in a header and a metric.
 
 import asyncio
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import grpc
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from trunkline.cache.v1 import cache_service_pb2 as cache_pb
 from trunkline.guardrails.v1 import guardrails_service_pb2 as guard_pb
 from trunkline.router.v1 import router_service_pb2 as router_pb
+from trunkline_gateway.auth import Principal
 from trunkline_gateway.clients import Clients
 from trunkline_gateway.prompt import TextPart, redacted, text_parts
 from trunkline_gateway.providers.base import Call
@@ -173,13 +175,19 @@ def _slot(turn: Turn, exact: ExactCache | None, fingerprint: bytes | None) -> Sl
         turn.cache = "bypass"
         return None
     principal = turn.principal
-    tenant = f"team:{principal.org}/{principal.team}" if exact.scope is CacheScope.TEAM else f"key:{principal.key_id}"
     return Slot(
         # Keys under another policy may have another guard before the model: never one answer for both.
-        scope=cache_pb.Scope(tenant=tenant, namespace=principal.policy or ""),
+        scope=cache_pb.Scope(tenant=tenant_of(principal, exact.scope), namespace=principal.policy or ""),
         fingerprint=cache_pb.Fingerprint(sha256=fingerprint, version=1),
         ttl_s=exact.ttl_s,
     )
+
+
+def tenant_of(principal: Principal, scope: CacheScope) -> str:
+    """Who shares answers with this caller. Names are quoted, so that no two teams make the same text."""
+    if scope is CacheScope.TEAM:
+        return f"team:{quote(principal.org, safe='')}/{quote(principal.team, safe='')}"
+    return f"key:{principal.key_id}"
 
 
 def _place(findings: Sequence[guard_pb.Finding]) -> str | None:

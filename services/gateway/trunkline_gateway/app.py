@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 class ProviderPool:
-    """The providers in use. One whose settings did not change lives on over a reload, with its connections.
+    """The providers in use. One whose settings and key did not change lives on over a reload, with its connections.
 
     A provider that is gone from the configuration stays open until the gateway stops: requests may still be in it.
     """
@@ -53,19 +53,26 @@ class ProviderPool:
     def __init__(self, kit: Kit, stack: AsyncExitStack) -> None:
         self._kit = kit
         self._stack = stack
-        self._open: dict[str, tuple[ProviderSettings, Provider]] = {}
+        self._open: dict[str, tuple[ProviderSettings, Secret | None, Provider]] = {}
 
     async def providers(self, config: GatewayConfig) -> Mapping[str, Provider]:
         """One provider for each entry that models may use. Raises ConfigError."""
         found: dict[str, Provider] = {}
         for name, settings in config.providers.items():
             known = self._open.get(name)
-            if known is not None and known[0] == settings:
-                found[name] = known[1]
+            # The same reference may lead to another key by now.
+            key = _api_key(settings, self._kit)
+            if known is not None and known[:2] == (settings, key):
+                found[name] = known[2]
             elif (opening := _open_provider(name, settings, config, self._kit)) is not None:
                 found[name] = await self._stack.enter_async_context(opening)
-                self._open[name] = (settings, found[name])
+                self._open[name] = (settings, key, found[name])
         return found
+
+
+def _api_key(settings: ProviderSettings, kit: Kit) -> Secret | None:
+    """Of a kind that is served and has one. Raises ConfigError for one that is not there."""
+    return _resolved(settings.api_key, kit) if isinstance(settings, OpenAIProvider) else None
 
 
 def _open_provider(name: str, settings: ProviderSettings, config: GatewayConfig, kit: Kit) -> OpenProvider | None:

@@ -221,7 +221,7 @@ def call_of(turn: Turn, body: bytes) -> Call:
         body=body,
         control=control,
         request_id=turn.request_id,
-        cache_salt=turn.principal.team.encode(),
+        cache_salt=f"{turn.principal.org}/{turn.principal.team}".encode(),
     )
     turn.model = control.model
     turn.stream, turn.end_user = call.wants_stream, call.end_user

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
-from trunkline_policy.costs import FREE, Price, Rates, Tier, Tokens, classified, cost_nusd, parts, rates_for
+from trunkline_policy.costs import FREE, TOKENS_MAX, Price, Rates, Tier, Tokens, classified, cost_nusd, parts, rates_for
 from trunkline_policy.money import nusd_of
 
 COUNTS = st.integers(0, 2_000_000)
@@ -111,3 +111,11 @@ def test_a_tier_holds_for_every_token_of_the_request(prompt, rate):
     )
     price = Price(rates=Rates(input=10), tiers=tiers)
     assert rates_for(price, Tokens(uncached_input=prompt)).input == rate
+
+
+@given(*[st.integers(0, 2**80)] * 5)
+def test_no_count_is_believed_beyond_all_measure(prompt, read, write, completion, reasoning):
+    used = classified(prompt=prompt, cache_read=read, cache_write=write, completion=completion, reasoning=reasoning)
+    assert used.input == min(prompt, TOKENS_MAX)
+    assert used.output == min(completion, TOKENS_MAX)
+    assert all(0 <= value <= TOKENS_MAX for value in asdict(used).values())

@@ -21,6 +21,8 @@ from trunkline_kit.settings import WhenStoreIsDown
 
 LEASE_MARGIN_S = 30.0
 """A reservation outlives the longest request by this much."""
+COUNT_MAX = 2**53
+"""Of anything that is counted: the store's numbers are doubles, which are exact so far. In money 9 million dollars."""
 REMEMBERED_BUDGETS = 20_000
 _RETRY_S = 1.0
 
@@ -111,7 +113,7 @@ class Admission:
         """Put what was used in place of what was reserved. Never waits; twice is once."""
         if not ticket.lease_key:
             return
-        actuals = {Measure.TOKENS: tokens, Measure.BUDGET: cost_nusd}
+        actuals = {Measure.TOKENS: min(tokens, COUNT_MAX), Measure.BUDGET: min(cost_nusd, COUNT_MAX)}
         amends = tuple(
             Amend(claim.kind, claim.key, claim.cost, actuals.get(measure, 0), claim.shape)
             for claim, measure in zip(ticket.claims, ticket.measures, strict=True)
@@ -133,28 +135,46 @@ class Admission:
         return f"shared by {batcher.gateways} gateway{'s' if batcher.gateways > 1 else ''}"
 
     def _claims(self, demand: Demand) -> tuple[tuple[Rule, ...], tuple[Claim, ...]]:
-        costs = {Measure.TOKENS: demand.tokens, Measure.BUDGET: demand.cost_nusd or 0}
+        costs = {
+            Measure.TOKENS: min(demand.tokens, COUNT_MAX),
+            Measure.BUDGET: min(demand.cost_nusd or 0, COUNT_MAX),
+        }
         # What costs nothing does not meet a budget, not even one that is used up.
         rules = tuple(r for r in demand.rules if r.measure is not Measure.BUDGET or demand.cost_nusd)
         now_ms = self._now_ms() if rules else 0
         return rules, tuple(
-            Claim(rule.kind, rule.key, rule.limit, costs.get(rule.measure, 1), rule.shape(now_ms)) for rule in rules
+            Claim(rule.kind, rule.key, min(rule.limit, COUNT_MAX), costs.get(rule.measure, 1), rule.shape(now_ms))
+            for rule in rules
         )
 
     async def _decided(self, op: Admit, demand: Demand, rules: Sequence[Rule]) -> tuple[Outcome, bool]:
         """The decision, and whether the store had no part in it."""
         if self._batcher is None:
             return self._memory.work([op], self._now_ms())[0], False
+        asks = self._batcher.up
         try:
             outcome = await self._batcher.admit(op)
         except asyncio.CancelledError:
             # The caller left while the store was asked: give back what it may have reserved.
-            self.settle(_orphan(op, rules, self._now_ms()), 0, 0)
+            self._give_back(op, rules)
             raise
         if outcome is not None:
             self._remember(rules, outcome)
             return outcome, False
-        return self._without_store(op, demand, rules), True
+        local = self._without_store(op, demand, rules)
+        if asks and (local is None or local.refused):
+            # The store did not answer in time, which does not mean that it did not reserve.
+            self._give_back(op, rules)
+        if local is None:
+            self._meters.decided("closed")
+            text = "limits cannot be checked now, and this key's requests wait for them (when_store_is_down: closed)"
+            raise StoreUnavailable(text, retry_after_s=_RETRY_S)
+        return local, True
+
+    def _give_back(self, op: Admit, rules: Sequence[Rule]) -> None:
+        measures = tuple(rule.measure for rule in rules)
+        orphan = Ticket(claims=op.claims, measures=measures, lease_key=op.lease_key, admitted_ms=self._now_ms())
+        self.settle(orphan, 0, 0)
 
     def _remember(self, rules: Sequence[Rule], outcome: Outcome) -> None:
         for rule, (left, _) in zip(rules, outcome.rows, strict=True):
@@ -164,14 +184,13 @@ class Admission:
         while len(self._left) > REMEMBERED_BUDGETS:
             self._left.popitem(last=False)
 
-    def _without_store(self, op: Admit, demand: Demand, rules: Sequence[Rule]) -> Outcome:
+    def _without_store(self, op: Admit, demand: Demand, rules: Sequence[Rule]) -> Outcome | None:
+        """None where limits fail closed."""
         now_ms = self._now_ms()
         if demand.when_down is WhenStoreIsDown.OPEN:
             return Outcome(0, 0, now_ms)
         if demand.when_down is WhenStoreIsDown.CLOSED:
-            self._meters.decided("closed")
-            text = "limits cannot be checked now, and this key's requests wait for them (when_store_is_down: closed)"
-            raise StoreUnavailable(text, retry_after_s=_RETRY_S)
+            return None
         batcher = self._batcher
         if batcher is not None and batcher.falls != self._falls:
             # What was counted while the store was last down has been settled there since.
@@ -192,11 +211,6 @@ class Admission:
 
     def _now_ms(self) -> int:
         return round(self._clock.now_s() * 1000)
-
-
-def _orphan(op: Admit, rules: Sequence[Rule], now_ms: int) -> Ticket:
-    measures = tuple(rule.measure for rule in rules)
-    return Ticket(claims=op.claims, measures=measures, lease_key=op.lease_key, admitted_ms=now_ms)
 
 
 def _tag(key: str) -> str:

@@ -128,6 +128,11 @@ class Batcher:
         except StoreUnavailable as error:
             self._down(error)
             return False
+        except Exception as error:
+            # An edge: nobody above could do better than to ask again.
+            log.exception("asking whether the store of limits is there failed")
+            self._down(StoreUnavailable(f"{type(error).__name__} while it was asked"))
+            return False
         if not self.up:
             log.info("the store of limits answers", extra={"gateways": self.gateways})
         self.up, self.why_down = True, ""
@@ -155,6 +160,11 @@ class Batcher:
             done = True
         except StoreUnavailable as error:
             self._down(error)
+        except Exception:
+            # An edge: one batch that cannot be sent must not stop all that come after it, nor the gateway.
+            log.exception("a batch for the store of limits is given up", extra={"operations": len(batch)})
+            self._meters.lost.inc(len(settles))
+            done = True
         finally:
             if not done:
                 # Whether the store did them is unknown. Done twice, they count once.

@@ -11,16 +11,19 @@ from trunkline_gateway.admission.rulebook import Rulebook
 from trunkline_gateway.catalogue import Catalogue, Offer
 from trunkline_gateway.openai_types import ChatControl, CompletionControl
 from trunkline_gateway.plan import Target
+from trunkline_gateway.prices.charges import is_charged, reported
 from trunkline_gateway.prices.pricing import Pricing
 from trunkline_gateway.providers.base import Call
 from trunkline_gateway.turn import Reservation, Turn
 from trunkline_kit.clock import Clock
 from trunkline_kit.settings import Route
-from trunkline_policy.costs import Tokens, classified
+from trunkline_policy.costs import Tokens
 
 _GUESS_SHARE = 4
 """A request of whose output nothing is known reserves at most this part of a limit."""
 _BY_SIZE = frozenset({Measure.TOKENS, Measure.BUDGET})
+OUTPUT_MAX = 2**31 - 1
+"""Tokens; a caller that allows more means: as many as there are."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +72,9 @@ class Gate:
         total = 0 if tokens is None else tokens.input + tokens.output
         for ticket in reservation.tickets:
             self.admission.settle(ticket, total, cost_nusd)
-        if reservation.estimate is not None and turn.usage is not None and turn.outcome == "ok":
-            self._estimator.learn(reservation.estimate, turn.usage.input_tokens, turn.usage.output_tokens)
+        told = reported(turn.usage)
+        if reservation.estimate is not None and told is not None and turn.outcome == "ok":
+            self._estimator.learn(reservation.estimate, told.input, told.output)
 
     async def _reserve(
         self, turn: Turn, call: Call, rules: tuple[Rule, ...], offers: tuple[Offer, ...], terms: Terms
@@ -121,7 +125,7 @@ def output_max_of(call: Call) -> int | None:
         allowed = control.max_tokens
     else:
         allowed = None
-    return None if allowed is None else max(0, allowed)
+    return None if allowed is None else min(max(0, allowed), OUTPUT_MAX)
 
 
 def _offers(found: Offer | Route, catalogue: Catalogue) -> tuple[Offer, ...]:
@@ -136,20 +140,12 @@ def _offers(found: Offer | Route, catalogue: Catalogue) -> tuple[Offer, ...]:
 def _used(turn: Turn, estimate: Estimate | None) -> Tokens | None:
     """What the request used: as reported, else as counted piece by piece, else nothing.
 
-    An explicit zero is a report. Failed attempts and cached answers use nothing.
+    Failed attempts, refused requests and cached answers use nothing.
     """
-    if turn.outcome == "cached" or turn.attempts <= len(turn.failures):
+    if not is_charged(turn):
         return None
-    usage = turn.usage
-    if usage is not None:
-        return classified(
-            prompt=usage.input_tokens,
-            cache_read=usage.cached_tokens,
-            cache_write=0,
-            completion=usage.output_tokens,
-            reasoning=usage.reasoning_tokens,
-        )
-    if estimate is None:
-        return None
+    told = reported(turn.usage)
+    if told is not None or estimate is None:
+        return told
     output = estimate.output_tokens if turn.outcome == "ok" and not turn.stream else turn.pieces
     return Tokens(uncached_input=estimate.input_tokens, output=output)

@@ -7,8 +7,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from trunkline_gateway.ledger.attempt_ids import attempt_id
 from trunkline_gateway.ledger.books import Books
-from trunkline_gateway.ledger.entries import Ending, rows_needed, rows_of, tokens_of
+from trunkline_gateway.ledger.entries import Ending, rows_needed, rows_of
 from trunkline_gateway.ledger.rows import AttemptRow
+from trunkline_gateway.prices.charges import reported
 from trunkline_gateway.prices.pricing import Pricing
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import Clock
@@ -37,12 +38,12 @@ class Bookkeeper:
 
     def price(self, turn: Turn, pricing: Pricing, answer: bytes) -> None:
         """Note what a whole answer costs, for its header, where its use was reported and has a price."""
-        target, usage = turn.target, turn.usage
-        if usage is None:
+        target, told = turn.target, reported(turn.usage)
+        if told is None:
             turn.said_tokens = estimates.input_tokens(len(answer), estimates.PRIORS[estimates.Script.ASCII])
-        if target is None or usage is None:
+        if target is None or told is None:
             return
-        cost = pricing.cost(target.provider, target.provider_model, tokens_of(usage), self._clock.now_s())
+        cost = pricing.cost(target.provider, target.provider_model, told, self._clock.now_s())
         turn.cost_usd = "" if cost.unpriced else usd_text(cost.cost_nusd)
 
     def settle(self, turn: Turn, pricing: Pricing, body: bytes, span: Span) -> None:

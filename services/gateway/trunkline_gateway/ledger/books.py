@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from trunkline_gateway.ledger.loops import forever
 from trunkline_gateway.ledger.meters import LedgerMeters
-from trunkline_gateway.ledger.rows import AttemptRow, batches, decode_rows
+from trunkline_gateway.ledger.rows import AttemptRow, batches, decode_rows, fits
 from trunkline_gateway.ledger.spool import Spool
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import StoreUnavailable
@@ -65,18 +66,24 @@ class Books:
 
     async def run(self) -> None:
         """Bring rows on their way, for ever. Cancelled, it has lost none: `flush` takes what it had in hand."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            await self.flush()
+        await forever("sending rows", self._turn)
+
+    async def _turn(self) -> None:
+        await self._arrived.wait()
+        self._arrived.clear()
+        await self.flush()
 
     async def flush(self) -> None:
-        """Bring everything that was taken on its way."""
+        """Bring everything that was taken on its way. What fails for a reason that nobody foresaw is lost, aloud."""
         while self._rows:
             taken = [self._rows.popleft() for _ in range(min(len(self._rows), ROWS_PER_TURN_MAX))]
             self._meters.waiting_rows.set(len(taken) + len(self._rows))
             try:
                 await self._deliver(taken)
+            except Exception:
+                # The same rows would fail again, and keep all that come after them.
+                log.exception("usage ledger: rows could not be brought on their way")
+                self._lose(len(taken), "neither does the spool")
             except BaseException:
                 # Some may be on their way already; twice does no harm.
                 self._rows.extendleft(reversed(taken))
@@ -91,19 +98,28 @@ class Books:
             await asyncio.to_thread(self._spool.close)
 
     async def replay(self) -> int:
-        """Deliver what the spool holds, segment by segment; returns how many batches. Stops where the store is away."""
+        """Deliver what the spool holds, segment by segment; returns how many batches. Stops where the store is away.
+
+        A segment that fails for another reason stays and does not keep the others; the last such failure is raised.
+        """
         if self._is_resting() or await asyncio.to_thread(lambda: self._spool.is_empty):
             return 0
         delivered = 0
-        try:
-            for path in await asyncio.to_thread(self._spool.waiting):
+        failed: Exception | None = None
+        for path in await asyncio.to_thread(self._spool.waiting):
+            try:
                 delivered += await self._replay_segment(path)
-        except StoreUnavailable as error:
-            self._rest(error)
+            except StoreUnavailable as error:
+                self._rest(error)
+                break
+            except Exception as error:  # noqa: BLE001 - raised below, after the others had their turn
+                failed = error
         self._meters.replayed.inc(delivered)
         await self._measure_spool()
         if delivered:
             log.info("usage ledger: %d batches replayed from the spool", delivered)
+        if failed is not None:
+            raise failed
         return delivered
 
     async def _replay_segment(self, path: Path) -> int:
@@ -120,22 +136,42 @@ class Books:
         return len(payloads)
 
     async def _deliver(self, rows: Sequence[AttemptRow]) -> None:
-        payloads = list(batches(rows))
-        if not self._is_resting():
-            try:
-                await self._delivery.put(payloads)
-            except StoreUnavailable as error:
-                self._rest(error)
-            else:
-                self._meters.up(self._delivery.store, is_up=True)
-                self._meters.taken(self._delivery.path, len(rows))
-                return
+        rows, payloads = self._encoded(rows)
+        if not payloads:
+            return
+        if not self._is_resting() and await self._put(payloads):
+            self._meters.taken(self._delivery.path, len(rows))
+            return
         kept = await asyncio.to_thread(self._spool.append, payloads)
         lost = sum(len(decode_rows(payload)) for payload in payloads[kept:])
         self._meters.taken("spool", len(rows) - lost)
         if lost:
             self._lose(lost, "the spool is full or cannot be written")
         await self._measure_spool()
+
+    def _encoded(self, rows: Sequence[AttemptRow]) -> tuple[Sequence[AttemptRow], list[bytes]]:
+        """Those that can be encoded, and what they are then."""
+        try:
+            return rows, list(batches(rows))
+        except (OverflowError, ValueError):
+            fit = [row for row in rows if fits(row)]
+            self._lose(len(rows) - len(fit), "nothing can encode them")
+            return fit, list(batches(fit))
+
+    async def _put(self, payloads: Sequence[bytes]) -> bool:
+        """Whether the store has taken them."""
+        try:
+            await self._delivery.put(payloads)
+        except StoreUnavailable as error:
+            self._rest(error)
+            return False
+        except Exception as error:
+            # An edge: whatever it is, the rows are safe on disk.
+            log.exception("usage ledger: %s could not be given rows", self._delivery.store)
+            self._rest(StoreUnavailable(f"{type(error).__name__} in place of an answer"))
+            return False
+        self._meters.up(self._delivery.store, is_up=True)
+        return True
 
     def _is_resting(self) -> bool:
         return self._clock.monotonic_s() < self._asked_again_s
@@ -151,7 +187,11 @@ class Books:
         log.error("usage ledger: %d rows are lost, since no store takes them and %s", rows, why)
 
     async def _measure_spool(self) -> None:
-        size_bytes = await asyncio.to_thread(lambda: self._spool.size_bytes)
+        try:
+            size_bytes = await asyncio.to_thread(lambda: self._spool.size_bytes)
+        except OSError as error:
+            log.warning("usage ledger: the spool %s cannot be measured: %s", self._spool.folder, error)
+            return
         self._meters.spool_bytes.set(size_bytes)
         now_s = self._clock.monotonic_s()
         if size_bytes > NEARLY_FULL * self._spool.limit_bytes and now_s - self._alarmed_s >= ALARM_EVERY_S:

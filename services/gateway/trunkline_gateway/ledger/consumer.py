@@ -4,8 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-import msgspec
-
+from trunkline_gateway.ledger.loops import forever
 from trunkline_gateway.ledger.meters import LedgerMeters
 from trunkline_gateway.ledger.postgres import UsageStore
 from trunkline_gateway.ledger.rows import AttemptRow, decode_rows
@@ -34,7 +33,7 @@ class Writer:
         for payload in payloads:
             try:
                 rows += decode_rows(payload)
-            except msgspec.DecodeError as error:
+            except ValueError as error:
                 # Nobody can make rows of it, now or later; keeping it would stop everything behind it.
                 self._meters.written("unreadable", 1)
                 log.error("usage ledger: a batch of %d bytes is not readable: %s", len(payload), error)  # noqa: TRY400
@@ -61,6 +60,10 @@ class Consumer:
 
     async def run(self) -> None:
         """Consume for ever. Entries in hand when it is cancelled are claimed by another gateway, or the next run."""
+        await forever("consuming", self._steps)
+
+    async def _steps(self) -> None:
+        """Until something fails that is not a store's being away."""
         wait_s = WAIT_S_MIN
         while True:
             try:

@@ -18,15 +18,13 @@ from trunkline_gateway.ledger.rows import (
     AttemptRow,
     plain,
 )
+from trunkline_gateway.prices.charges import is_charged, reported
 from trunkline_gateway.prices.pricing import Cost, Pricing
 from trunkline_gateway.turn import Tried, Turn
-from trunkline_gateway.usage import Usage
 from trunkline_policy import estimates
-from trunkline_policy.costs import Tokens, classified
+from trunkline_policy.costs import Tokens
 
 _MICROS = 1_000_000
-_USED = frozenset({OK, CANCELLED, BROKEN})
-"""Outcomes of attempts that a provider charges for."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,27 +63,16 @@ def rows_of(turn: Turn, pricing: Pricing, ending: Ending) -> list[AttemptRow]:
     return [_row(turn, tried, pricing, ending, index) for index, tried in enumerate(turn.tried)]
 
 
-def tokens_of(usage: Usage) -> Tokens:
-    """A provider's counts as disjoint classes."""
-    return classified(
-        prompt=usage.input_tokens,
-        cache_read=usage.cached_tokens,
-        cache_write=0,
-        completion=usage.output_tokens,
-        reasoning=usage.reasoning_tokens,
-    )
-
-
-def used_by(turn: Turn, tried: Tried, outcome: str, body: bytes) -> Used:
+def used_by(turn: Turn, tried: Tried, body: bytes) -> Used:
     """What an attempt is charged for: as the provider says, an explicit 0 included; else by what was counted.
 
     Only the last attempt of a request has anything: the others failed before their first meaningful event.
     """
-    if outcome not in _USED or tried is not turn.tried[-1]:
+    if tried is not turn.tried[-1] or not is_charged(turn):
         return NOT_USED
-    usage = turn.usage
-    if usage is not None and (usage.prompt_tokens is not None or usage.completion_tokens is not None):
-        return Used(tokens_of(usage), REPORTED)
+    told = reported(turn.usage)
+    if told is not None:
+        return Used(told, REPORTED)
     size_bytes = estimates.text_bytes(body)
     read = estimates.input_tokens(size_bytes, estimates.PRIORS[estimates.script_of(body)])
     # The first piece of a stream is the role.
@@ -106,7 +93,7 @@ def outcome_of(turn: Turn, tried: Tried) -> str:
 
 def _row(turn: Turn, tried: Tried, pricing: Pricing, ending: Ending, index: int) -> AttemptRow:
     outcome = outcome_of(turn, tried)
-    used = used_by(turn, tried, outcome, ending.body)
+    used = used_by(turn, tried, ending.body)
     ended_s = ending.loop_s if tried.ended_s is None or tried is turn.tried[-1] else tried.ended_s
     started_s = ending.now_s - (ending.loop_s - tried.started_s)
     target = tried.target
@@ -137,7 +124,7 @@ def _row(turn: Turn, tried: Tried, pricing: Pricing, ending: Ending, index: int)
 
 def _cached(turn: Turn, ending: Ending) -> AttemptRow:
     """Nobody was asked: no provider, no cost; the tokens are those that were saved."""
-    tokens = tokens_of(turn.usage) if turn.usage is not None else Tokens()
+    tokens = reported(turn.usage) or Tokens()
     return structs.replace(
         _of_request(turn, ending, 0, ending.now_s - turn.took_s),
         uncached_input_tokens=tokens.uncached_input,

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from trunkline_gateway.ledger.books import Books, Delivery
 from trunkline_gateway.ledger.consumer import Consumer, Writer
+from trunkline_gateway.ledger.loops import forever
 from trunkline_gateway.ledger.meters import LedgerMeters
 from trunkline_gateway.ledger.postgres import UsageStore
 from trunkline_gateway.ledger.spool import Spool
@@ -75,12 +78,14 @@ async def open_ledger(options: LedgerOptions, clock: Clock, registry: CollectorR
             stream = UsageStream(client, reader, consumer_name(), ledger.stream_limit_entries, options.claim_after_s)
             delivery = Streamed(stream)
             await stack.enter_async_context(background(Consumer(stream, writer, meters).run()))
-            await stack.enter_async_context(background(_tidy(stream)))
+            await stack.enter_async_context(background(forever("tidying the stream", partial(_tidy, stream))))
         books = Books(delivery, await asyncio.to_thread(open_spool, ledger), meters, clock)
         stack.push_async_callback(_end, books)
         await stack.enter_async_context(background(books.run()))
-        await stack.enter_async_context(background(_replay(books)))
-        await stack.enter_async_context(background(_maintain(store, clock)))
+        await stack.enter_async_context(background(forever("replaying the spool", partial(_replay, books))))
+        await stack.enter_async_context(
+            background(forever("looking after partitions", partial(_maintain, store, clock)))
+        )
         yield books
 
 
@@ -103,12 +108,14 @@ def consumer_name() -> str:
 
 
 def open_spool(ledger: Ledger) -> Spool:
-    """Raises ConfigError where the folder cannot be made."""
+    """Raises ConfigError where the folder cannot be made or, unless it was named, may not be ours alone."""
     folder = Path(ledger.spool_dir) if ledger.spool_dir else default_spool_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"ledger.spool_dir: cannot make {folder}: {error.strerror}") from error
+    if not ledger.spool_dir:
+        _check_private(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"ledger.spool_dir: cannot write to {folder}")
     return Spool(folder, ledger.spool_limit_bytes)
@@ -117,6 +124,20 @@ def open_spool(ledger: Ledger) -> Spool:
 def default_spool_folder() -> Path:
     """Of this user, where temporary files go: it outlives the process, not the machine. Name a better one."""
     return Path(tempfile.gettempdir()) / f"trunkline-spool-{os.geteuid()}"
+
+
+def _check_private(folder: Path) -> None:
+    """Raises ConfigError for a folder that is not ours: anybody may make one, or a link, by a name they can guess."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        wrong = "is no folder of its own"
+    elif found.st_uid != os.geteuid():
+        wrong = f"belongs to user {found.st_uid}"
+    elif found.st_mode & 0o077:
+        wrong = "is open to other users"
+    else:
+        return
+    raise ConfigError(f"ledger.spool_dir: {folder} {wrong}; name a folder that only this user can write to")
 
 
 async def _prepared(store: UsageStore) -> None:
@@ -136,9 +157,8 @@ async def _end(books: Books) -> None:
 
 
 async def _replay(books: Books) -> None:
-    while True:
-        await books.replay()
-        await asyncio.sleep(REPLAY_EVERY_S)
+    await books.replay()
+    await asyncio.sleep(REPLAY_EVERY_S)
 
 
 async def _maintain(store: UsageStore, clock: Clock) -> None:

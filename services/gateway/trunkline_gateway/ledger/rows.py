@@ -84,6 +84,15 @@ def batches(rows: Sequence[AttemptRow]) -> Iterator[bytes]:
         yield _encode(rows[start : start + ROWS_PER_BATCH_MAX])
 
 
+def fits(row: AttemptRow) -> bool:
+    """Whether it can be encoded at all: a number may be too large for it, a text no Unicode."""
+    try:
+        _encode([row])
+    except (OverflowError, ValueError):
+        return False
+    return True
+
+
 def plain(text: str) -> str:
     """As the database can hold it: without NUL, of bounded length."""
     if len(text) > TEXT_CHARS_MAX:

@@ -66,7 +66,7 @@ class Spool:
     @property
     def size_bytes(self) -> int:
         """Of all segments, of all processes that use the folder."""
-        return sum(path.stat().st_size for path in self._paths() if path.exists())
+        return sum(_size_bytes(path) for path in self._paths())
 
     @property
     def is_empty(self) -> bool:
@@ -75,7 +75,11 @@ class Spool:
     def append(self, payloads: Sequence[bytes]) -> int:
         """Write and sync; returns how many of them, from the front, are on disk now. The others do not fit."""
         with self._lock:
-            free_bytes = self.limit_bytes - self.size_bytes
+            try:
+                free_bytes = self.limit_bytes - self.size_bytes
+            except OSError as error:
+                log.error("usage spool: cannot read %s: %s", self.folder, error.strerror or error)  # noqa: TRY400
+                return 0
             taken: list[bytes] = []
             for payload in payloads:
                 free_bytes -= _HEAD.size + len(payload)
@@ -162,6 +166,14 @@ class Spool:
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor, self._path, self._size_bytes = None, None, 0
+
+
+def _size_bytes(path: Path) -> int:
+    """0 for one that somebody has replayed and removed in the meantime."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def frame(payload: bytes) -> bytes:

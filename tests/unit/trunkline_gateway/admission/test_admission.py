@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from trunkline_gateway.admission.admission import NO_TICKET, Admission, Demand
+from trunkline_gateway.admission.admission import COUNT_MAX, NO_TICKET, Admission, Demand
 from trunkline_gateway.admission.levels import Bounds, Level, Shelf
-from trunkline_gateway.admission.wire import Outcome
+from trunkline_gateway.admission.wire import Outcome, packed
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.errors import BudgetExceeded, ConcurrencyExceeded, RateLimited, StoreUnavailable
 from trunkline_kit.settings import WhenStoreIsDown
@@ -23,10 +23,12 @@ class DownBatcher:
         self.falls = 1
         self.gateways = gateways
         self.why_down = "gone"
+        self.admitted = []
         self.settled = []
         self.reply = None
 
     async def admit(self, op):
+        self.admitted.append(op)
         return self.reply
 
     def settle(self, op):
@@ -174,3 +176,50 @@ async def test_a_caller_that_leaves_while_the_store_is_asked_leaves_nothing_rese
         await asked.wait()
         waiting.cancel()
     assert [(amend.estimate, amend.actual) for amend in batcher.settled[0].amends] == [(1, 0), (10, 0)]
+
+
+async def test_numbers_of_any_size_can_be_sent_and_are_exact_in_the_store(meters, clock):
+    batcher = DownBatcher()
+    admission = Admission(batcher, meters, clock)
+    limits = [Limit(tokens=2**70, per_s=60)]
+    wanted = demand(limits, total(9_000_000), tokens=10**26, cost_nusd=10**26, when_down=WhenStoreIsDown.OPEN)
+    ticket = await admission.admit(wanted)
+    admission.settle(ticket, 10**26, 10**26)
+    packed([*batcher.admitted, *batcher.settled])
+    numbers = [number for claim in batcher.admitted[0].claims for number in (claim.limit, claim.cost)]
+    numbers += [number for amend in batcher.settled[0].amends for number in (amend.estimate, amend.actual)]
+    assert max(numbers) == COUNT_MAX
+    assert all(int(float(number)) == number for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("when_down", "limit", "error"),
+    [(WhenStoreIsDown.CLOSED, 50, StoreUnavailable), (LOCAL, 5, RateLimited)],
+)
+async def test_a_refusal_after_a_store_that_was_too_slow_leaves_nothing_reserved(
+    meters, clock, when_down, limit, error
+):
+    batcher = DownBatcher()
+    batcher.up = True
+    admission = Admission(batcher, meters, clock)
+    with pytest.raises(error):
+        await admission.admit(demand([Limit(tokens=limit, per_s=60)], when_down=when_down))
+    (given_back,) = batcher.settled
+    assert given_back.lease_key == batcher.admitted[0].lease_key
+    assert [(amend.estimate, amend.actual) for amend in given_back.amends] == [(10, 0)]
+
+
+async def test_a_store_that_was_not_asked_has_nothing_to_give_back(meters, clock):
+    batcher = DownBatcher()
+    with pytest.raises(StoreUnavailable):
+        await Admission(batcher, meters, clock).admit(
+            demand([Limit(tokens=50, per_s=60)], when_down=WhenStoreIsDown.CLOSED)
+        )
+    assert batcher.settled == []
+
+
+async def test_what_a_share_admits_stays_reserved_until_it_is_settled(meters, clock):
+    batcher = DownBatcher()
+    batcher.up = True
+    assert (await Admission(batcher, meters, clock).admit(demand([Limit(tokens=50, per_s=60)]))).degraded
+    assert batcher.settled == []

@@ -16,6 +16,7 @@ class ScriptedStore:
     def __init__(self):
         self.calls = []
         self.fails = None
+        self.beats_fail = None
         self.beats = 0
         self.stuck = None
 
@@ -29,6 +30,8 @@ class ScriptedStore:
 
     async def beat(self):
         self.beats += 1
+        if self.beats_fail is not None:
+            raise self.beats_fail
         if isinstance(self.fails, StoreUnavailable) and not isinstance(self.fails, OperationsRefused):
             raise self.fails
         return 3
@@ -139,3 +142,23 @@ async def test_it_begins_and_ends_without_a_store(store, meters):
         assert (batcher.up, batcher.gateways) == (False, 4)
         assert await batcher.admit(admit(1)) is None
         batcher.settle(settle(1))
+
+
+async def test_a_batch_that_cannot_be_sent_does_not_stop_the_ones_after_it(store, meters, caplog):
+    async with open_batcher(store, meters) as batcher:
+        store.fails = OverflowError("too large an integer")
+        batcher.settle(settle(1))
+        assert await ask(batcher, 2) == [None] * 2
+        assert batcher.up
+        store.fails = None
+        assert None not in await ask(batcher, 2)
+    assert "given up" in caplog.text
+    assert meters.lost._value.get() == 1
+
+
+async def test_an_answer_to_a_beat_that_makes_no_sense_is_a_store_that_is_down(store, meters):
+    store.beats_fail = ValueError("no number")
+    async with open_batcher(store, meters) as batcher:
+        assert (batcher.up, batcher.why_down) == (False, "ValueError while it was asked")
+        store.beats_fail = None
+        await until(lambda: batcher.up)

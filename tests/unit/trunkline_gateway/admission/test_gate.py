@@ -5,17 +5,17 @@ import pytest
 
 from trunkline_gateway.admission.admission import Admission
 from trunkline_gateway.admission.estimation import Estimator
-from trunkline_gateway.admission.gate import Gate, Terms, output_max_of
+from trunkline_gateway.admission.gate import OUTPUT_MAX, Gate, Terms, output_max_of
 from trunkline_gateway.admission.rulebook import Rulebook
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.catalogue import build
 from trunkline_gateway.config import GatewayConfig
 from trunkline_gateway.pipeline import call_of
-from trunkline_gateway.plan import Failure, FailureKind, Target
+from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.pricing import Pricing, Quote
 from trunkline_gateway.surface import Surface
-from trunkline_gateway.turn import Turn
-from trunkline_gateway.usage import usage_of
+from trunkline_gateway.turn import Tried, Turn
+from trunkline_gateway.usage import Usage, usage_of
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.config import decode
 from trunkline_kit.errors import BudgetExceeded, RateLimited
@@ -94,16 +94,20 @@ async def test_a_guess_takes_at_most_a_quarter_of_a_limit(gate, terms):
         ({"outcome": "ok", "usage": usage_of(10, 20)}, 30, 20_000_000),
         ({"outcome": "ok", "usage": usage_of(0, 0)}, 0, 0),
         ({"outcome": "cached", "usage": usage_of(10, 20)}, 0, 0),
-        ({"outcome": "upstream_error", "attempts": 1, "failures": [Failure(TARGET, FailureKind.BROKEN)]}, 0, 0),
-        ({"outcome": "content_blocked", "attempts": 0}, 0, 0),
+        ({"outcome": "upstream_error", "tried": [Tried(target=TARGET, started_s=0, failed="upstream_error")]}, 0, 0),
+        ({"outcome": "upstream_refused"}, 0, 0),
+        ({"outcome": "invalid_request"}, 0, 0),
+        ({"outcome": "content_blocked", "tried": []}, 0, 0),
+        ({"outcome": "cancelled", "tried": []}, 0, 0),
         ({"outcome": "broken", "stream": True, "pieces": 7}, None, 7_000_000),
         ({"outcome": "cancelled", "stream": True, "pieces": 3}, None, 3_000_000),
         ({"outcome": "ok"}, None, 100_000_000),
+        ({"outcome": "ok", "usage": Usage()}, None, 100_000_000),
     ],
 )
 async def test_a_request_is_charged_for_what_it_used(gate, terms, ending, tokens, nusd):
     turn = await reserved(gate, terms, chat(max_tokens=100))
-    turn.attempts = 1
+    turn.attempts, turn.tried = 1, [Tried(target=TARGET, started_s=0)]
     for name, value in ending.items():
         setattr(turn, name, value)
     gate.settle(turn, terms)
@@ -130,6 +134,7 @@ async def test_refusals_come_before_anything_is_reserved(gate, terms):
         (Surface.CHAT, chat(max_tokens=5), 5),
         (Surface.CHAT, chat(max_tokens=5, max_completion_tokens=6), 6),
         (Surface.CHAT, chat(max_tokens=-5), 0),
+        (Surface.CHAT, chat(max_tokens=2**64 - 1), OUTPUT_MAX),
         (Surface.CHAT, chat(), None),
         (Surface.COMPLETION, {"model": "m", "prompt": "hi", "max_tokens": 7}, 7),
         (Surface.EMBEDDING, {"model": "m", "input": "hi"}, None),
@@ -138,3 +143,13 @@ async def test_refusals_come_before_anything_is_reserved(gate, terms):
 def test_what_the_caller_allows(surface, body, expected):
     turn = Turn(surface=surface, principal=Principal(key_id="k"), request_id="r", traceparent="", started_s=0.0)
     assert output_max_of(call_of(turn, msgspec.json.encode(body))) == expected
+
+
+async def test_a_report_without_counts_teaches_nothing(gate, terms):
+    before = (await reserved(gate, terms, chat())).reservation.estimate
+    for _ in range(20):
+        turn = await reserved(gate, terms, chat(max_tokens=1))
+        turn.tried, turn.outcome, turn.usage = [Tried(target=TARGET, started_s=0)], "ok", Usage()
+        gate.settle(turn, terms)
+        gate.admission._memory.clear()
+    assert (await reserved(gate, terms, chat())).reservation.estimate == before

@@ -8,7 +8,7 @@ from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.pricing import Pricing, Quote
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.turn import Tried, Turn
-from trunkline_gateway.usage import usage_of
+from trunkline_gateway.usage import Usage, usage_of
 from trunkline_kit.clock import ManualClock
 from trunkline_policy.costs import Price, Rates
 
@@ -64,9 +64,10 @@ def test_a_whole_answer_says_what_it_costs(keeper, turn):
 def test_what_has_no_price_or_no_count_says_nothing(keeper, turn):
     keeper.price(turn, Pricing(), b"{}")
     assert not turn.cost_usd
-    turn.usage = None
-    keeper.price(turn, PRICED, b"x" * 420)
-    assert (turn.cost_usd, turn.said_tokens) == ("", 100)
+    for nothing in (None, Usage()):
+        turn.usage, turn.said_tokens = nothing, 0
+        keeper.price(turn, PRICED, b"x" * 420)
+        assert (turn.cost_usd, turn.said_tokens) == ("", 100)
 
 
 async def test_a_settled_request_is_recorded_and_counted(keeper, turn, shelf, registry):

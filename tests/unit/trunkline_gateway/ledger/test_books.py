@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from trunkline_gateway.ledger import books as books_module
+from trunkline_gateway.ledger import loops
 from trunkline_gateway.ledger.attempt_ids import attempt_id
 from trunkline_gateway.ledger.books import RETRY_AFTER_S, Books
 from trunkline_gateway.ledger.meters import LedgerMeters
@@ -44,12 +45,15 @@ class Store:
 
     def __init__(self):
         self.is_up = True
+        self.fails = None
         self.calls = []
         self.called = asyncio.Event()
         self.asked = 0
 
     async def put(self, payloads):
         self.asked += 1
+        if self.fails is not None:
+            raise self.fails
         if not self.is_up:
             raise StoreUnavailable("away")
         self.calls.append([one.attempt_id for payload in payloads for one in decode_rows(payload)])
@@ -176,3 +180,92 @@ async def test_what_was_in_hand_when_cancelled_is_flushed_at_the_end(books_of, s
     release.set()
     await books.close()
     assert store.ids == [one.attempt_id]
+
+
+async def test_a_row_that_nothing_can_encode_is_lost_alone(books_of, store, registry):
+    books = books_of()
+    good = [row(), row()]
+    async with background(books.run()):
+        for one in (good[0], replace(ROW, output_tokens=10**26), replace(ROW, team="\ud83d"), good[1]):
+            books.record(one)
+        await store.called.wait()
+    assert store.ids == [one.attempt_id for one in good]
+    assert taken(registry, "lost") == 2
+
+
+async def test_a_store_that_fails_in_an_unknown_way_is_one_that_is_away(books_of, store, clock, registry, caplog):
+    books = books_of()
+    store.fails = RuntimeError("surprise")
+    books.record(row())
+    await books.flush()
+    assert taken(registry, "spool") == 1
+    assert "surprise" in caplog.text
+    clock.advance(RETRY_AFTER_S)
+    with pytest.raises(RuntimeError):
+        await books.replay()
+    store.fails = None
+    assert await books.replay() == 1
+
+
+async def test_rows_that_cannot_even_be_spooled_are_lost_and_the_next_are_not(books_of, store, registry, caplog):
+    books = books_of()
+    append = books._spool.append
+
+    def broken(payloads):
+        raise RuntimeError("surprise")
+
+    books._spool.append = broken
+    store.is_up = False
+    books.record(row())
+    await books.flush()
+    assert (taken(registry, "lost"), len(books._rows)) == (1, 0)
+    assert "surprise" in caplog.text
+    books._spool.append = append
+    books.record(row())
+    await books.flush()
+    assert taken(registry, "spool") == 1
+
+
+async def test_a_segment_that_fails_does_not_keep_the_others(books_of, store, clock, tmp_path):
+    for _ in range(2):
+        # Each process has a segment of its own.
+        books = books_of()
+        store.is_up = False
+        books.record(row())
+        await books.close()
+    clock.advance(RETRY_AFTER_S)
+    store.is_up = True
+    first, second = sorted(tmp_path.iterdir())
+    claim = books._spool.claim
+
+    def claimed(path):
+        if path == first:
+            raise PermissionError(13, "Permission denied")
+        return claim(path)
+
+    books._spool.claim = claimed
+    with pytest.raises(PermissionError):
+        await books.replay()
+    assert (first.exists(), second.exists(), len(store.ids)) == (True, False, 1)
+
+
+async def test_taking_rows_goes_on_after_a_failure(books_of, store, monkeypatch):
+    monkeypatch.setattr(loops, "PAUSE_S", 0.0)
+    books = books_of()
+    flush, failures = books.flush, [RuntimeError("surprise")]
+
+    failed = asyncio.Event()
+
+    async def flaky():
+        if failures:
+            failed.set()
+            raise failures.pop()
+        await flush()
+
+    books.flush = flaky
+    async with background(books.run()):
+        books.record(row())
+        await failed.wait()
+        books.record(row())
+        await store.called.wait()
+    assert len(store.ids) == 2

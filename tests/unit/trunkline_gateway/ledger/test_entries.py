@@ -4,6 +4,7 @@ import pytest
 
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.ledger.entries import Ending, rows_needed, rows_of
+from trunkline_gateway.ledger.rows import decode_rows, encode_rows
 from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.pricing import Pricing, Quote
 from trunkline_gateway.surface import Surface
@@ -118,3 +119,9 @@ def test_an_answer_from_the_cache_is_one_row_without_cost():
 
 def test_a_request_that_reached_nobody_has_no_row():
     assert rows(turn(outcome="model_not_found")) == []
+
+
+def test_counts_beyond_all_measure_still_make_a_row():
+    (row,) = rows(turn(tried=[answered()], usage=usage_of(10**26, 10**26)))
+    assert decode_rows(encode_rows([row])) == [row]
+    assert row.output_tokens < 2**63

@@ -1,3 +1,6 @@
+import os
+import tempfile
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -33,3 +36,44 @@ def test_a_spool_folder_is_made_or_refused_by_name(tmp_path):
 def test_consumers_are_never_taken_for_those_of_an_earlier_run():
     assert consumer_name() != consumer_name()
     assert default_spool_folder().name.startswith("trunkline-spool-")
+
+
+@pytest.fixture
+def default_folder(tmp_path, monkeypatch):
+    """Where temporary files go is a folder of the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return default_spool_folder()
+
+
+def test_the_default_spool_is_this_users_alone(default_folder):
+    for _ in range(2):
+        assert open_spool(Ledger()).folder == default_folder
+    assert default_folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_default_spool_that_others_can_open_is_refused(default_folder):
+    default_folder.mkdir()
+    default_folder.chmod(0o755)
+    with pytest.raises(ConfigError, match=r"ledger\.spool_dir: .* is open to other users"):
+        open_spool(Ledger())
+
+
+def test_a_link_in_place_of_the_default_spool_is_refused(default_folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    default_folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"ledger\.spool_dir: .* is no folder of its own"):
+        open_spool(Ledger())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_default_spool_of_somebody_else_is_refused(default_folder):
+    default_folder.mkdir(mode=0o700)
+    os.chown(default_folder, 12_345, -1)
+    with pytest.raises(ConfigError, match=r"ledger\.spool_dir: .* belongs to user 12345"):
+        open_spool(Ledger())
+
+
+def test_a_folder_that_was_named_is_taken_as_it_is(tmp_path):
+    """Volumes belong to root and are open to a group: whoever names a folder answers for it."""
+    tmp_path.chmod(0o777)
+    assert open_spool(Ledger(spool_dir=str(tmp_path))).folder == tmp_path

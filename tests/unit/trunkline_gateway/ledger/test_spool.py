@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import PosixPath
 
 import pytest
 from hypothesis import given
@@ -142,3 +143,32 @@ def test_a_new_segment_is_locked_before_anything_is_in_it(tmp_path, taken):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
         os.close(descriptor)
+
+
+class Gone(PosixPath):
+    """A segment that another process removes just after it was seen."""
+
+    def exists(self):
+        return True
+
+
+class Removed(Spool):
+    def _paths(self):
+        yield from super()._paths()
+        yield Gone(self.folder / "000000000000-gone.spool")
+
+
+def test_a_segment_that_is_removed_while_the_folder_is_measured_counts_nothing(tmp_path):
+    spool = Removed(tmp_path, 10_000)
+    assert spool.append([b"1"]) == 1
+    assert spool.size_bytes == len(frame(b"1"))
+
+
+class Unreadable(Spool):
+    def _paths(self):
+        raise PermissionError(13, "Permission denied")
+
+
+def test_a_folder_that_cannot_be_read_takes_nothing(tmp_path, caplog):
+    assert Unreadable(tmp_path, 10_000).append([b"1"]) == 0
+    assert "Permission denied" in caplog.text
