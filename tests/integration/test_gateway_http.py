@@ -18,7 +18,7 @@ from trunkline_kit.lifecycle import run
 from trunkline_kit.parts import Kit
 from trunkline_kit.rpc import Net
 from trunkline_kit.tracing import Tracing
-from trunkline_testkit.upstream import Reply, open_fake_upstream
+from trunkline_testkit.upstream import Reply, chat_stream, open_fake_upstream
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hello"}]}
 JSON = {"authorization": "Bearer tl-test-key", "content-type": "application/json"}
@@ -224,3 +224,49 @@ def fuzz(url):
             case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance, ignored_auth])
 
         check()
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda: b"GET /" + b"x" * 8_000_000,
+        lambda: b"GET /livez HTTP/1.1\r\nhost: x\r\na: " + b"x" * 8_000_000,
+        lambda: b"GET /livez HTTP/1.1\r\nhost: x\r\na: " + b"x" * 70_000 + b"\r\n\r\n",
+        lambda: b"GET /livez HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 20_000 + b"\r\n",
+    ],
+    ids=["url without end", "header without end", "one long header", "many headers"],
+)
+async def test_a_head_over_the_limit_is_refused_in_the_same_shape(harness, request_of):
+    answer = await raw(harness, request_of())
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"content-type: application/json" in answer
+    assert b'"type":"invalid_request_error","param":null,"code":"head_too_large"' in answer
+
+
+async def test_a_long_head_within_the_limit_passes(harness):
+    assert (await harness.get("/livez", headers={"a": "x" * 60_000})).status == 200
+
+
+CANCELLED = {"surface": "chat", "outcome": "cancelled", "status": "4xx"}
+
+
+async def test_a_caller_that_stops_reading_is_dropped_and_settled(open_harness, upstream, single, caplog, monkeypatch):
+    """More than every buffer between the two holds is under way when the time is up: the last words cannot leave."""
+    harness = await open_harness(single(upstream, timeouts={"total_s": 1}))
+    monkeypatch.setattr("trunkline_gateway.reply.GOODBYE_S", 0.1)
+    monkeypatch.setattr("trunkline_gateway.reply.HEARTBEAT_S", 0.02)
+    piece = chat_stream(["x" * 100_000]).chunks[1]
+    upstream.replies(Reply(headers=(("content-type", "text/event-stream"),), chunks=(piece,) * 300, ending="cut"))
+    body = b'{"model":"fake","messages":[{"role":"user","content":"hello"}],"stream":true}'
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer tl-test-key\r\n"
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        _, writer = await asyncio.open_connection("127.0.0.1", int(harness.url.rpartition(":")[2]), limit=1024)
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        async with asyncio.timeout(5):
+            while not harness.metric("trunkline_gateway_requests_total", **CANCELLED):  # noqa: ASYNC110 - a counter
+                await asyncio.sleep(0)
+            while harness.metric("trunkline_gateway_requests_in_flight"):  # noqa: ASYNC110 - a gauge
+                await asyncio.sleep(0)
+        writer.transport.abort()
+    assert not caplog.records, "a caller's fault is not ours"

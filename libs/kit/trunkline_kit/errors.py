@@ -6,6 +6,7 @@ TrunklineError
 │   ├── RouteNotFound         no such URL
 │   ├── MethodNotAllowed      the URL takes another method
 │   ├── BodyTooLarge          over the body limit
+│   ├── HeadTooLarge          URL and headers over their limit
 │   ├── ContextTooLong        prompt and answer do not fit the model
 │   ├── ContentBlocked        a guardrail of the key's policy objects to the content
 │   ├── UpstreamRefused       the provider judged the request itself wrong
@@ -101,6 +102,13 @@ class BodyTooLarge(InvalidRequest):
 
     reason = "request_too_large"
     http_status = 413
+
+
+class HeadTooLarge(InvalidRequest):
+    """Raised before anybody knows who asks: URL and headers together are over their limit."""
+
+    reason = "head_too_large"
+    http_status = 431
 
 
 class ContextTooLong(InvalidRequest):
@@ -254,8 +262,6 @@ class ModelError(TrunklineError):
 class Internal(TrunklineError):
     """Raised at the edge in place of anything unforeseen; the cause is in the log, never in the answer."""
 
-    reason = "internal_error"
-
 
 class OpenAIError(msgspec.Struct, frozen=True, kw_only=True):
     """The object inside `{"error": …}`. Source: OpenAI API reference, "Error codes" (read 2026-11-24)."""
@@ -273,14 +279,10 @@ class OpenAIErrorBody(msgspec.Struct, frozen=True):
 
 
 OPENAI_ERROR_TYPES: dict[int, str] = {
-    400: "invalid_request_error",
+    **dict.fromkeys((400, 404, 405, 413, 422, 431), "invalid_request_error"),
     401: "authentication_error",
     403: "permission_error",
-    404: "invalid_request_error",
-    405: "invalid_request_error",
     409: "conflict_error",
-    413: "invalid_request_error",
-    422: "invalid_request_error",
     429: "rate_limit_error",
     499: "request_cancelled",
     500: "server_error",

@@ -1,6 +1,7 @@
 """An answer over HTTP: reads the body, runs the pipeline while watching the connection, writes what comes."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -11,12 +12,16 @@ from trunkline_gateway.edge import Visit, visit_of
 from trunkline_gateway.http_errors import in_stream, problem, send_problem
 from trunkline_gateway.sink import Headers
 from trunkline_gateway.sse import DONE, PING, event, events
-from trunkline_kit.errors import BodyTooLarge, InvalidRequest, TrunklineError, Unavailable
+from trunkline_kit.errors import BodyTooLarge, Cancelled, InvalidRequest, TrunklineError, Unavailable
 
 BODY_S = 60.0
 """How long a request's body may take to arrive."""
 HEARTBEAT_S = 15.0
 """After this much silence a stream gets a comment, so that proxies on the way keep it open."""
+GOODBYE_S = 5.0
+"""How long the last words of an answer may wait for a caller that does not read before the connection is dropped."""
+DROP = "trunkline_drop"
+"""In the scope, where the server has it: a function that closes the connection without sending what is buffered."""
 
 _JSON = [(b"content-type", b"application/json")]
 _EVENT_STREAM = [
@@ -51,6 +56,7 @@ class Reply(ASGIResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = visit_of(scope)
         body = await read_body(visit, receive, self._limit_bytes)
+        sink: HttpSink | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 watcher = group.create_task(_until_gone(receive))
@@ -65,7 +71,9 @@ class Reply(ASGIResponse):
                 finally:
                     sink.close()
         except BaseExceptionGroup as failed:
-            if (error := _other_than_gone(failed)) is not None:
+            if sink is not None and sink.stalled:
+                await _drop(scope, receive)
+            elif (error := _other_than_gone(failed)) is not None:
                 raise error from error.__cause__
 
 
@@ -74,6 +82,18 @@ def _other_than_gone(failed: BaseExceptionGroup[BaseException]) -> BaseException
     if any(isinstance(error, ClientGone) for error in failed.exceptions):
         return None
     return failed.exceptions[0]
+
+
+async def _drop(scope: Scope, receive: Receive) -> None:
+    """Close the connection now, and return when the server knows: it takes the answer for incomplete before that.
+
+    A plain close would wait until the caller has read what is buffered, which is what it does not do.
+    """
+    abort = cast("Callable[[], None] | None", scope.get(DROP))
+    if abort is not None:
+        abort()
+        with contextlib.suppress(ClientGone):
+            await _until_gone(receive)
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -135,9 +155,12 @@ class HttpSink:
         self._watcher = watcher
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._pinging: asyncio.Task[None] | None = None
         self._written_s = 0.0
         self._began = False
         self._streams = False
+        self.stalled = False
+        """The caller did not read, so that the answer could not be ended."""
 
     @property
     def caller_left(self) -> bool:
@@ -145,12 +168,15 @@ class HttpSink:
         return self._watcher.done() and not self._watcher.cancelled()
 
     async def give_up(self, error: TrunklineError) -> None:
-        """End the answer wherever it is: as an error if it has not begun, as a broken stream if it is one."""
+        """End the answer wherever it is: as an error if it has not begun, as a broken stream if it is one.
+
+        Raises Cancelled where the caller does not read.
+        """
         if self._streams:
             await self.broken(error)
         elif not self._began:
             self._began = True
-            await send_problem(problem(error), self._send)
+            await self._bounded(send_problem(problem(error), self._send))
 
     async def whole(self, body: bytes, headers: Headers) -> None:
         self._watcher.cancel()
@@ -179,6 +205,8 @@ class HttpSink:
         self._watcher.cancel()
         if self._timer is not None:
             self._timer.cancel()
+        if self._pinging is not None:
+            self._pinging.cancel()
 
     async def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
         self._began = True
@@ -188,10 +216,18 @@ class HttpSink:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def _last(self, data: bytes) -> None:
-        """From here on a closed connection is no reason to stop: everything has been said."""
+        """From here on a closed connection is no reason to stop: everything has been said. Raises Cancelled."""
         self.close()
         self._streams = False
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        await self._bounded(self._send({"type": "http.response.body", "body": data, "more_body": False}))
+
+    async def _bounded(self, goodbye: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                await goodbye
+        except TimeoutError as error:
+            self.stalled = True
+            raise Cancelled("the caller stopped reading") from error
 
     def _arm(self, after_s: float) -> None:
         self._timer = self._loop.call_later(after_s, self._beat)
@@ -200,9 +236,14 @@ class HttpSink:
         silent_s = self._loop.time() - self._written_s
         if silent_s >= HEARTBEAT_S:
             self._written_s = self._loop.time()
-            self._group.create_task(self._write(PING))
+            if self._pinging is None or self._pinging.done():
+                self._pinging = self._group.create_task(self._ping())
             silent_s = 0.0
         self._arm(HEARTBEAT_S - silent_s)
+
+    async def _ping(self) -> None:
+        if self._streams:
+            await self._write(PING)
 
 
 def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -6,8 +6,8 @@ import pytest
 
 from trunkline_gateway import reply as module
 from trunkline_gateway.edge import Visit
-from trunkline_gateway.reply import HttpSink, Reply, read_body
-from trunkline_kit.errors import BodyTooLarge, InvalidRequest, UpstreamError
+from trunkline_gateway.reply import DROP, HttpSink, Reply, read_body
+from trunkline_kit.errors import BodyTooLarge, Cancelled, InvalidRequest, UpstreamError
 
 
 def receiving(*messages):
@@ -123,3 +123,109 @@ async def test_a_stop_in_mid_stream_ends_it_truthfully():
     assert b'"error"' in sent[-1]["body"]
     assert sent[-1]["more_body"] is False
     assert not any(b"[DONE]" in message.get("body", b"") for message in sent)
+
+
+class Deaf(Connection):
+    """A caller that reads the head of the answer and then nothing more, on a server that insists on order."""
+
+    def __init__(self):
+        super().__init__()
+        self.scope[DROP] = self.drop
+        self.readable = asyncio.Event()
+        self.waiting = 0
+        self.blocked = asyncio.Semaphore(0)
+        self.dropped = asyncio.Event()
+        self.complete = False
+
+    async def receive(self):
+        if self._body:
+            return self._body.pop()
+        await self.dropped.wait()
+        return {"type": "http.disconnect"}
+
+    def drop(self):
+        self.dropped.set()
+
+    async def send(self, message):
+        if message["type"] == "http.response.body":
+            self.waiting += 1
+            self.blocked.release()
+            await self.readable.wait()
+        assert not self.complete, "sent after the end"
+        self.complete = not message.get("more_body", True)
+        await super().send(message)
+
+
+async def test_a_caller_that_does_not_read_gets_one_comment_at_a_time(monkeypatch):
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.0)
+    connection = Deaf()
+
+    async with asyncio.TaskGroup() as group:
+        sink = HttpSink(connection.send, group, group.create_task(asyncio.Event().wait()))
+        await sink.open([])
+        await connection.blocked.acquire()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert connection.waiting == 1
+        sink.close()
+
+
+async def test_a_comment_that_waits_is_not_sent_after_the_end(monkeypatch):
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.0)
+    connection = Deaf()
+    async with asyncio.TaskGroup() as group:
+        sink = HttpSink(connection.send, group, group.create_task(asyncio.Event().wait()))
+        await sink.open([])
+        await connection.blocked.acquire()
+        ending = group.create_task(sink.done())
+        await connection.blocked.acquire()
+        connection.readable.set()
+        await ending
+    assert [message["body"] for message in connection.sent[1:]] == [b"data: [DONE]\n\n"]
+
+
+async def test_a_comment_due_in_the_same_moment_as_the_end_is_not_sent():
+    connection = Deaf()
+    connection.readable.set()
+    async with asyncio.TaskGroup() as group:
+        sink = HttpSink(connection.send, group, group.create_task(asyncio.Event().wait()))
+        await sink.open([])
+        sink._written_s -= module.HEARTBEAT_S
+        sink._beat()
+        await sink.done()
+    assert [message["body"] for message in connection.sent[1:]] == [b"data: [DONE]\n\n"]
+
+
+@pytest.mark.parametrize("ending", ["done", "broken"])
+async def test_a_caller_that_does_not_read_the_end_is_dropped(monkeypatch, ending):
+    monkeypatch.setattr(module, "GOODBYE_S", 0.01)
+    connection, raised = Deaf(), []
+
+    async def work(sink, body):
+        await sink.open([])
+        try:
+            await (sink.done() if ending == "done" else sink.broken(UpstreamError("cut")))
+        except Cancelled as error:
+            raised.append(error)
+            raise
+
+    reply = Reply(work, 100)
+    await asyncio.wait_for(reply(connection.scope, connection.receive, connection.send), 5)
+    assert [error.message for error in raised] == ["the caller stopped reading"]
+    assert connection.dropped.is_set()
+    assert len(connection.sent) == 1
+
+
+async def test_a_stop_does_not_wait_for_a_caller_that_does_not_read(monkeypatch):
+    monkeypatch.setattr(module, "GOODBYE_S", 0.01)
+    connection = Deaf()
+
+    async def work(sink, body):
+        await sink.open([])
+        await sink.events([b"{}"])
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(Reply(work, 100)(connection.scope, connection.receive, connection.send))
+        await connection.blocked.acquire()
+        task.cancel()
+    assert connection.dropped.is_set()
