@@ -67,7 +67,8 @@ async def test_models_and_embeddings(channel, upstream):
     stub = GatewayServiceStub(channel)
     listed = await stub.ListModels(pb.ListModelsRequest(), timeout=5, metadata=KEY)
     assert [model.id for model in listed.models] == ["fake"]
-    body = b'{"object":"list","data":[],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}'
+    vectors = b'[{"object":"embedding","index":0,"embedding":[0.5]}]'
+    body = b'{"object":"list","data":%b,"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}' % vectors
     upstream.replies(Reply(chunks=(body,)))
     request = pb.EmbedRequest(body_json=b'{"model":"fake","input":"x"}')
     reply = await stub.Embed(request, timeout=5, metadata=KEY)

@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_CANCEL_AGAIN_S = 2.0
+"""Longer than any work of ours takes to end when it was told to."""
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -20,12 +23,25 @@ async def background(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task
     try:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(work)
-            yield task
-            task.cancel()
+            try:
+                yield task
+            finally:
+                await _ended(task)
     except BaseExceptionGroup as failed:
         if len(failed.exceptions) > 1:
             raise
         raise failed.exceptions[0] from failed.exceptions[0].__cause__
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Cancel until it has ended.
+
+    Once is not enough: on Python 3.11 `asyncio.wait_for`, which redis-py sends with, swallows a cancellation that comes
+    in the moment its work is done (python/cpython issue 86296).
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
 
 
 class StopSignal:

@@ -92,6 +92,8 @@ async def reload(
     """Give every good new configuration to all `services`; one that refuses keeps the old one for all. Never ends."""
     services = tuple(services)
     async for loaded in source.changes(poll_s):
+        if loaded.settings.listen != source.current.settings.listen:
+            _log.warning("listen has changed: addresses are taken up by the next start only")
         old, new = override(source.current.settings), override(loaded.settings)
         try:
             require_valid(new)

@@ -107,7 +107,7 @@ class OpenAIProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     base_url: Annotated[str, Meta(pattern=r"^https?://.+")] = "https://api.openai.com/v1"
     api_key: Reference | None = None
-    bills_after_disconnect: bool = True
+    bills_after_disconnect: bool | None = None
     """Whether the provider charges for what it generates after we hang up (a self-hosted server does not)."""
     connections: Count = 256
     """Connections to this provider at once, per gateway process."""
@@ -122,7 +122,7 @@ class AnthropicProvider(
 
     base_url: Annotated[str, Meta(pattern=r"^https?://.+")] = "https://api.anthropic.com"
     api_key: Reference | None = None
-    bills_after_disconnect: bool = True
+    bills_after_disconnect: bool | None = None
 
 
 Provider = WorkerProvider | OpenAIProvider | AnthropicProvider

@@ -176,8 +176,10 @@ async def _pricing(config: GatewayConfig, now_s: float) -> Pricing:
     """Of all models. Says which of them have none: budgets do not count those, and the ledger has no cost for them."""
     table = await asyncio.to_thread(load_table, config.prices.table)
     pricing = build_pricing(config.prices, config.providers, config.models, table)
-    for provider, model in pricing.unpriced(now_s):
-        log.warning("%s at %s has no price: budgets and costs leave it out; see prices.overrides", model, provider)
+    unpriced = [f"{model} at {provider}" for provider, model in pricing.unpriced(now_s)]
+    if unpriced:
+        text = "no price for %s: budgets and costs leave them out; see prices.overrides"
+        log.warning(text, ", ".join(unpriced))
     return pricing
 
 

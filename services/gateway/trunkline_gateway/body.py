@@ -22,6 +22,9 @@ _USAGE_OPTION = msgspec.Raw(b"true")
 def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     """`body` as what `decoder` makes. Raises InvalidRequest that names the field, as `param`, where one is to blame."""
     try:
+        if not body.isascii():
+            # What is skipped is not looked at by the decoder, and would be the provider's to refuse.
+            body.decode()
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _wrong_field(str(error)) from error

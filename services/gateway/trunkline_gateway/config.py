@@ -137,7 +137,7 @@ def _of_providers(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
         if isinstance(provider, AnthropicProvider):
             yield f"providers.{name}: kind anthropic cannot be served yet; no model may use it"
-        elif getattr(provider, "bills_after_disconnect", False):
+        elif getattr(provider, "bills_after_disconnect", None):
             yield f"providers.{name}.bills_after_disconnect: a disconnect always cancels at the provider"
 
 

@@ -18,6 +18,9 @@ class _Message(msgspec.Struct, frozen=True):
     content: str | list[_Part] | None = None
 
 
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+"""Source: OpenAI API reference, chat messages (read 2026-11-24)."""
+
 _decoder = msgspec.json.Decoder(list[_Message])
 
 
@@ -27,6 +30,10 @@ def decode_messages(messages_json: bytes) -> list[ChatMessage]:
         messages = _decoder.decode(messages_json)
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"messages cannot be read: {error}", param="messages") from error
+    for index, message in enumerate(messages):
+        if message.role not in _ROLES:
+            known = ", ".join(sorted(_ROLES))
+            raise InvalidRequest(f"role {message.role!r} is none of {known}", param=f"messages[{index}].role")
     if not messages:
         raise InvalidRequest("messages is empty; send at least one", param="messages")
     return [ChatMessage(role=message.role, content=_text(message.content)) for message in messages]

@@ -64,3 +64,9 @@ def test_errors_name_the_field(body, param, text):
     with pytest.raises(InvalidRequest, match=text) as caught:
         decode(body, msgspec.json.Decoder(ChatControl))
     assert caught.value.param == param
+
+
+def test_text_that_is_no_text_is_refused_also_where_we_do_not_look():
+    with pytest.raises(InvalidRequest, match="not valid JSON"):
+        decode(b'{"model":"m","messages":[{"content":"\xff"}]}', msgspec.json.Decoder(ChatControl))
+    decode('{"model":"m","messages":[{"content":"ÿ"}]}'.encode(), msgspec.json.Decoder(ChatControl))

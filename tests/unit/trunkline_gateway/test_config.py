@@ -40,14 +40,14 @@ def test_extra_keys_come_along():
 
 
 def test_a_plain_configuration_leaves_nothing_unenforced():
-    plain = settings(providers={"up": {"kind": "openai", "bills_after_disconnect": False}})
+    plain = settings(providers={"up": {"kind": "openai"}})
     assert [line.split(":")[0] for line in unenforced(plain)] == ["stores.database"]
     assert unenforced(plain, has_database=True) == []
 
 
 def test_everything_that_does_nothing_yet_is_said_once():
     tree = settings(
-        providers={**UP, "a": {"kind": "anthropic"}},
+        providers={"up": {**UP["up"], "bills_after_disconnect": True}, "a": {"kind": "anthropic"}},
         models={
             "m": {
                 **MODEL["m"],

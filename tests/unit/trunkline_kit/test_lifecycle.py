@@ -1,11 +1,13 @@
 """Stopping: signals, draining, and work beside a block."""
 
 import asyncio
+import contextlib
 import os
 import signal
 
 import pytest
 
+from trunkline_kit import lifecycle
 from trunkline_kit.lifecycle import Drain, background, run, stop_signals
 
 
@@ -120,3 +122,25 @@ def test_run_returns_what_main_returns():
         return type(asyncio.get_running_loop()).__module__
 
     assert "uvloop" in run(main)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_work_that_loses_a_cancellation_is_cancelled_again(monkeypatch, fails):
+    monkeypatch.setattr(lifecycle, "_CANCEL_AGAIN_S", 0.01)
+    lost = []
+
+    async def forgetful():
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                lost.append(error)
+                if len(lost) == 2:
+                    raise
+
+    with pytest.raises(RuntimeError) if fails else contextlib.nullcontext():
+        async with background(forgetful()):
+            await asyncio.sleep(0)
+            if fails:
+                raise RuntimeError("the block went wrong")
+    assert len(lost) == 2

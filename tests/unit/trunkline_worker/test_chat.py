@@ -28,3 +28,9 @@ def test_what_cannot_be_read_is_refused(body, error, text):
     with pytest.raises(error, match=text) as refused:
         decode_messages(body)
     assert refused.value.param == "messages"
+
+
+def test_a_role_nobody_has_is_refused_by_place():
+    with pytest.raises(InvalidRequest, match="'bob' is none of") as caught:
+        decode_messages(b'[{"role":"user","content":"a"},{"role":"bob","content":"b"}]')
+    assert caught.value.param == "messages[1].role"
