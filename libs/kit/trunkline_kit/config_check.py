@@ -68,7 +68,9 @@ def _models(settings: Settings) -> Iterator[Finding]:
         for kind in ("on_error", "on_context_window", "on_content_policy"):
             for other in getattr(fallbacks, kind):
                 if other not in settings.models:
-                    yield _error(f"{path}.fallbacks.{kind}", f"no model `{other}`")
+                    # The other two kinds are not followed yet, so a name that leads nowhere harms nobody.
+                    level = Level.ERROR if kind == "on_error" else Level.WARNING
+                    yield Finding(level, f"{path}.fallbacks.{kind}", f"no model `{other}`")
                 elif other == name:
                     yield _warning(f"{path}.fallbacks.{kind}", "falls back to itself; that is a retry")
     for name, count in taken.items():

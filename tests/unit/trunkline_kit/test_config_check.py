@@ -78,3 +78,11 @@ def test_what_is_odd_is_a_warning():
     spare = BASE["providers"] | {"spare": {"kind": "openai"}}
     assert findings(Level.WARNING, providers=spare) == ["providers.spare: no model uses it"]
     require_valid(decode(BASE | {"providers": spare}, Settings))
+
+
+def test_a_fallback_that_is_not_followed_yet_may_lead_nowhere():
+    model = MODEL | {"fallbacks": {"on_context_window": ["huge"]}}
+    assert findings(Level.ERROR, models={"small": model}) == []
+    assert findings(Level.WARNING, models={"small": model}) == [
+        "models.small.fallbacks.on_context_window: no model `huge`"
+    ]
