@@ -88,15 +88,25 @@ async def open_harness(settings_of: Callable[[dict[str, Any]], Settings]) -> Asy
     """Opens gateways for one test: `await open_harness({...trunkline.yaml...}, net=…, tracing=…)`."""
     async with AsyncExitStack() as stack:
 
-        async def opened(tree: dict[str, Any], *, net: Net | None = None, tracing: Tracing | None = None) -> Harness:
-            return await stack.enter_async_context(_harness(settings_of(tree), net or Net(), tracing or Tracing()))
+        async def opened(
+            tree: dict[str, Any],
+            *,
+            net: Net | None = None,
+            tracing: Tracing | None = None,
+            environment: dict[str, str] | None = None,
+        ) -> Harness:
+            opening = _harness(settings_of(tree), net or Net(), tracing or Tracing(), environment)
+            return await stack.enter_async_context(opening)
 
         yield opened
 
 
 @asynccontextmanager
-async def _harness(settings: Settings, net: Net, tracing: Tracing) -> AsyncIterator[Harness]:
-    kit = Kit(net=net, clock=SystemClock(), tracing=tracing, metrics=CollectorRegistry(), environment={"UP": "up-key"})
+async def _harness(
+    settings: Settings, net: Net, tracing: Tracing, more: dict[str, str] | None = None
+) -> AsyncIterator[Harness]:
+    environment = {"UP": "up-key", **(more or {})}
+    kit = Kit(net=net, clock=SystemClock(), tracing=tracing, metrics=CollectorRegistry(), environment=environment)
     async with (
         open_gateway(GatewayConfig.from_settings(settings), kit) as gateway,
         aiohttp.ClientSession() as http,

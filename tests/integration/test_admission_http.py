@@ -185,3 +185,22 @@ async def test_what_a_provider_refuses_costs_nothing(limited, upstream):
         upstream.replies(error_reply(400, "no such temperature"))
         assert (await harness.post(PATH, ask(max_tokens=400, temperature=9))).status == 400
     assert (await harness.post(PATH, ask(max_tokens=900))).status == 200
+
+
+async def test_near_a_limit_input_is_counted_instead_of_estimated(open_harness, single, upstream, server, key_entry):
+    """Numbers have few bytes to a token: by its size this request is thought half as large as it is."""
+    text = " ".join(str(number) for number in range(1_000, 1_600))
+    entry = key_entry("test", KEY, limits=[{"tokens": 1_300, "per_s": 60}])
+    for model, statuses in (("gpt-4o", [429]), ("unknown", [200])):
+        tree = {**single(upstream, deployments=[{"provider": "up", "model": model}]), "keys": [entry]}
+        harness = await open_harness({**tree, "stores": {"redis": server.url}})
+        assert [(await harness.post(PATH, ask(text, max_tokens=400))).status] == statuses
+
+
+async def test_an_estimate_that_is_too_high_refuses_nobody(open_harness, single, upstream, server, key_entry):
+    text = "internationalization " * 400
+    entry = key_entry("test", KEY, limits=[{"tokens": 1_000, "per_s": 60}])
+    for model, statuses in (("gpt-4o", [200]), ("unknown", [429])):
+        tree = {**single(upstream, deployments=[{"provider": "up", "model": model}]), "keys": [entry]}
+        harness = await open_harness({**tree, "stores": {"redis": server.url}})
+        assert [(await harness.post(PATH, ask(text, max_tokens=50))).status] == statuses

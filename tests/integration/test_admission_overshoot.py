@@ -12,14 +12,13 @@ from prometheus_client import CollectorRegistry
 from trunkline_gateway.admission.admission import Demand
 from trunkline_gateway.admission.batching import Patience
 from trunkline_gateway.admission.levels import Bounds, Level, Shelf
-from trunkline_gateway.admission.opening import open_gate
+from trunkline_gateway.admission.opening import GateOptions, open_gate
 from trunkline_kit.clock import SystemClock
 from trunkline_kit.errors import BudgetExceeded, ConcurrencyExceeded, RateLimited
 from trunkline_kit.parts import Kit
 from trunkline_kit.rpc import Net
 from trunkline_kit.secrets import Secret
-from trunkline_kit.settings import WhenStoreIsDown
-from trunkline_kit.tenants import Budget, Limit, Period
+from trunkline_kit.tenants import Budget, Limit, Period, WhenStoreIsDown
 from trunkline_kit.tracing import Tracing
 from trunkline_testkit.valkey import valkey_server
 
@@ -27,6 +26,8 @@ BURST = 1_000
 ESTIMATE, ACTUAL = 100, 130
 """Tokens: every request turns out to need more than was thought."""
 NUSD_PER_TOKEN = 1_000
+PATIENT = GateOptions(patience=Patience(timeout_s=20))
+"""One event loop for all of them, on a machine that does other things: nobody may be called down for that."""
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,7 @@ async def burst(url, gateways, wanted, *, settle):
         gates = []
         for _ in range(gateways):
             kit = Kit(net=Net(), clock=SystemClock(), tracing=Tracing(), metrics=CollectorRegistry(), environment={})
-            # One event loop for all of them, on a machine that does other things: nobody may be called down for that.
-            gates.append(await stack.enter_async_context(open_gate(Secret(url), kit, 1, Patience(timeout_s=20))))
+            gates.append(await stack.enter_async_context(open_gate(Secret(url), kit, PATIENT)))
 
         async def one(gate):
             nonlocal admitted

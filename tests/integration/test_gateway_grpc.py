@@ -82,5 +82,5 @@ async def test_explaining_a_route_sends_nothing(channel, upstream):
     assert [(item.provider, item.provider_model) for item in reply.attempts] == [("up", "real-fake")]
     assert not upstream.requests
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.CreateKey(pb.CreateKeyRequest(), timeout=5, metadata=KEY)
+        await stub.ReloadConfig(pb.ReloadConfigRequest(), timeout=5, metadata=KEY)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

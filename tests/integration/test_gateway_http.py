@@ -169,7 +169,7 @@ async def test_a_fault_of_ours_tells_nothing_but_its_id(harness, caplog, monkeyp
 
 
 def harness_pipeline(harness):
-    return harness.gateway._reload._targets[0]
+    return harness.gateway._reload._served.pipeline
 
 
 async def test_the_index_says_what_this_is(harness):
@@ -212,7 +212,8 @@ def test_the_document_tells_the_truth(harness_of, settings_of, single):
 
 
 def fuzz(url):
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    # The admin API has a test of its own, with a database and a key that may use it.
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json").exclude(path_regex="^/admin/")
     for found in schema.get_all_operations():
         operation = found.ok()
 

@@ -9,12 +9,10 @@ from prometheus_client import CollectorRegistry
 
 from trunkline_gateway.ledger.attempt_ids import attempt_id
 from trunkline_gateway.ledger.consumer import Consumer, Writer
-from trunkline_gateway.ledger.exports import focus_query, focus_text
 from trunkline_gateway.ledger.meters import LedgerMeters
-from trunkline_gateway.ledger.postgres import UsageStore
-from trunkline_gateway.ledger.report import Query, usage
+from trunkline_gateway.ledger.postgres import INSERT, UsageStore, arrays, columns, moment_of
 from trunkline_gateway.ledger.rows import AttemptRow, encode_rows
-from trunkline_gateway.ledger.schema import COMPONENT, MIGRATIONS
+from trunkline_gateway.ledger.schema import COMPONENT, MIGRATIONS, Month
 from trunkline_gateway.ledger.stream import GROUP, STREAM, UsageStream
 from trunkline_kit.errors import ConfigError, StoreUnavailable
 from trunkline_kit.migrations import Migration, migrate, require_migrated
@@ -114,12 +112,37 @@ async def test_migrations_run_once_and_are_checked(pool):
     async with pool.acquire() as connection:
         with pytest.raises(ConfigError, match="lacks migrations"):
             await require_migrated(connection, COMPONENT, MIGRATIONS)
-        assert await migrate(connection, COMPONENT, MIGRATIONS) == [1]
+        assert await migrate(connection, COMPONENT, MIGRATIONS) == [1, 2]
         assert await migrate(connection, COMPONENT, MIGRATIONS) == []
         await require_migrated(connection, COMPONENT, MIGRATIONS)
         changed = (replace(MIGRATIONS[0], sql="SELECT 1"),)
         with pytest.raises(ConfigError, match="another form"):
             await migrate(connection, COMPONENT, changed)
+
+
+async def test_a_table_of_an_older_gateway_is_brought_forward_with_its_rows(pool, store):
+    """And the older one goes on writing to it."""
+    names = list(columns())[:31]
+    values = arrays([row()])[:31]
+    insert = INSERT[INSERT.index("ON CONFLICT") :]
+    old = f"INSERT INTO usage_attempts ({', '.join(names)}) VALUES ({', '.join(f'${at}' for at in range(1, 32))})"
+    async with pool.acquire() as connection:
+        await migrate(connection, COMPONENT, MIGRATIONS[:1])
+        await connection.execute(Month.of(moment_of(row())).create_sql())
+        await connection.execute(f"{old} {insert}", *[value for (value,) in values])
+    await store.insert([row(tags=("a",))])
+    values = arrays([row()])[:31]
+    await pool.execute(f"{old} {insert}", *[value for (value,) in values])
+    found = await pool.fetch("SELECT tags FROM usage_attempts")
+    assert sorted(record["tags"] for record in found) == [[], [], ["a"]]
+
+
+async def test_tags_of_many_rows_stay_with_their_rows(store, pool):
+    tags = [(), ("a",), ("a", "b:c/d.e-f_g"), (), ("x" * 64,) * 16]
+    await store.insert([row(attempt=at, tags=one, audio_input_tokens=at) for at, one in enumerate(tags)])
+    found = await pool.fetch("SELECT tags, audio_input_tokens FROM usage_attempts ORDER BY attempt")
+    assert [tuple(record["tags"]) for record in found] == tags
+    assert [record["audio_input_tokens"] for record in found] == [0, 1, 2, 3, 4]
 
 
 async def test_a_migration_that_fails_leaves_nothing(pool):
@@ -191,31 +214,3 @@ async def test_a_batch_goes_from_the_stream_into_the_table_and_an_unreadable_one
     assert await valkey.xlen(STREAM) == 0
     assert registry.get_sample_value("trunkline_ledger_written_total", {"result": "unreadable"}) == 1
     assert registry.get_sample_value("trunkline_ledger_written_total", {"result": "new"}) == 2
-
-
-async def test_usage_adds_up_by_dimension_and_bucket(store, pool):
-    await store.insert(
-        [
-            row(),
-            row(outcome="error:upstream_unavailable", cost_nusd=0, uncached_input_tokens=0, output_tokens=0),
-            row(START_S + DAY_S, team="ads", unpriced=True, cost_nusd=0, usage_source="estimated"),
-            row(START_S + DAY_S, outcome="cached", cost_nusd=0, provider=""),
-        ]
-    )
-    since, until = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
-    (all_of_it,) = await usage(pool, Query(since=since, until=until))
-    assert (all_of_it.attempts, all_of_it.cached_answers, all_of_it.failed_attempts) == (3, 1, 1)
-    assert (all_of_it.uncached_input_tokens, all_of_it.cost_usd) == (20, "0.0000045")
-    lines = await usage(pool, Query(since=since, until=until, by=("team",), bucket="day"))
-    assert [(line.begins.day, line.by["team"], line.unpriced_attempts) for line in lines] == [
-        (24, "search", 0),
-        (25, "ads", 1),
-        (25, "search", 0),
-    ]
-    focus = focus_text(await usage(pool, focus_query(since, until)))
-    assert focus.count("\r\n") == 1 + 2
-
-
-async def test_usage_of_an_empty_database_is_empty(pool):
-    query = Query(since=datetime(2026, 1, 1, tzinfo=UTC), until=datetime(2027, 1, 1, tzinfo=UTC), by=("team",))
-    assert await usage(pool, query) == []

@@ -20,14 +20,13 @@ from trunkline_gateway.admission.batching import Patience
 from trunkline_gateway.admission.estimation import Estimator
 from trunkline_gateway.admission.gate import Gate
 from trunkline_gateway.admission.levels import Bounds, Level, Rule, Shelf
-from trunkline_gateway.admission.opening import open_gate
+from trunkline_gateway.admission.opening import GateOptions, open_gate
 from trunkline_gateway.admission.store import open_limit_client
 from trunkline_kit.clock import SystemClock
 from trunkline_kit.parts import Kit
 from trunkline_kit.rpc import Net
 from trunkline_kit.secrets import Secret
-from trunkline_kit.settings import WhenStoreIsDown
-from trunkline_kit.tenants import Budget, Limit, Period
+from trunkline_kit.tenants import Budget, Limit, Period, WhenStoreIsDown
 from trunkline_kit.tracing import Tracing
 from trunkline_testkit.valkey import valkey_server
 
@@ -62,7 +61,7 @@ async def measured(url: str, requests: int) -> list[dict[str, object]]:
     rules = (*team, *Shelf({"k": KEY_BOUNDS}, Level.KEY).rules("acme", "k"))
     async with AsyncExitStack() as stack:
         kit = Kit(net=Net(), clock=SystemClock(), tracing=Tracing(), metrics=CollectorRegistry(), environment={})
-        gate = await stack.enter_async_context(open_gate(Secret(url), kit, 1, Patience(timeout_s=5)))
+        gate = await stack.enter_async_context(open_gate(Secret(url), kit, GateOptions(patience=Patience(timeout_s=5))))
         client = await stack.enter_async_context(open_limit_client(url))
         rows: list[dict[str, object]] = []
         for concurrent in (1, 32, 128):

@@ -134,12 +134,22 @@ def _parse(file: Path, text: str) -> Plain:
         tree = yaml.load(text, Loader=UniqueKeys)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{file}:{line}: {error.problem or error}") from error
+        raise ConfigError(f"{file}:{line}: {_yaml_problem(error)}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not YAML: {error}") from error
     if not isinstance(tree, dict | None):
         raise ConfigError(f"{file}:1: must be a mapping with keys such as `listen:` and `models:`")
     return tree or {}
+
+
+def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
+    """The library's words, but for two that would repeat the text: it may be a secret that nobody quoted."""
+    problem = error.problem or "not YAML"
+    if "undefined alias" in problem:
+        return "a text that begins with * means something else in YAML; put it into quotes"
+    if "the tag" in problem:
+        return "a text that begins with ! means something else in YAML; put it into quotes"
+    return problem
 
 
 def _merge(left: Plain, right: Plain, file: str, path: str) -> Plain:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from trunkline_kit.errors import ConfigError
+from trunkline_kit.oidc_check import oidc_errors, oidc_warnings
 from trunkline_kit.secrets import is_reference
 from trunkline_kit.settings import Route, Settings, When
 from trunkline_kit.tenant_check import tenant_problems
@@ -36,7 +37,7 @@ class Finding(Struct, frozen=True):
 
 def check(settings: Settings) -> list[Finding]:
     """Everything that can be said about `settings` without opening anything; errors first."""
-    checks = (_models, _routes, _keys, _tenants, _stores, _reachable)
+    checks = (_models, _routes, _keys, _tenants, _oidc, _stores, _reachable)
     found = [finding for part in checks for finding in part(settings)]
     return sorted(found, key=lambda finding: finding.level is Level.WARNING)
 
@@ -136,6 +137,13 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 def _tenants(settings: Settings) -> Iterator[Finding]:
     for path, message in tenant_problems(settings):
         yield _error(path, message)
+
+
+def _oidc(settings: Settings) -> Iterator[Finding]:
+    for path, message in oidc_errors(settings):
+        yield _error(path, message)
+    for path, message in oidc_warnings(settings):
+        yield _warning(path, message)
 
 
 def _stores(settings: Settings) -> Iterator[Finding]:

@@ -1,19 +1,23 @@
-"""Every error a caller can meet, and the two tables that turn one into HTTP and gRPC.
+"""Every error a caller can meet. How one looks over HTTP and gRPC is in `error_shapes`.
 
 TrunklineError
 ├── InvalidRequest            the caller can mend the request
 │   ├── ModelNotFound         no such model, or not for this key
 │   ├── RouteNotFound         no such URL
+│   ├── ObjectNotFound        no such key, team or other thing that can be managed
 │   ├── MethodNotAllowed      the URL takes another method
 │   ├── BodyTooLarge          over the body limit
+│   ├── MediaTypeNotSupported a body that is not what the URL takes
 │   ├── HeadTooLarge          URL and headers over their limit
 │   ├── ContextTooLong        prompt and answer do not fit the model
 │   ├── ContentBlocked        a guardrail of the key's policy objects to the content
 │   ├── UpstreamRefused       the provider judged the request itself wrong
 │   └── Unsupported           the model or provider cannot do what is asked
 ├── Unauthenticated           no key, or one we do not know
+│   └── KeyRevoked            the key stopped while its request was under way
 ├── PermissionDenied          a key that may not do this
 ├── Conflict                  another process or request holds what this one needs
+│   └── VersionMismatch       somebody else has changed it meanwhile
 ├── Overloaded                a queue or concurrency bound is reached; wait and try again
 │   ├── RateLimited           a rate is used up
 │   ├── ConcurrencyExceeded   as many requests are under way as may be
@@ -35,7 +39,6 @@ Leaves say what was wrong and what to do. A test walks the tree and fails on a c
 from collections.abc import Iterator
 from typing import ClassVar
 
-import msgspec
 from grpc import StatusCode
 
 
@@ -89,6 +92,14 @@ class RouteNotFound(InvalidRequest):
     http_status = 404
 
 
+class ObjectNotFound(InvalidRequest):
+    """Raised for a key, team or other managed thing that is not there."""
+
+    reason = "object_not_found"
+    code = StatusCode.NOT_FOUND
+    http_status = 404
+
+
 class MethodNotAllowed(InvalidRequest):
     """Raised for a URL we serve with another method."""
 
@@ -102,6 +113,13 @@ class BodyTooLarge(InvalidRequest):
 
     reason = "request_too_large"
     http_status = 413
+
+
+class MediaTypeNotSupported(InvalidRequest):
+    """Raised for a body whose headers say that it is not JSON, or compressed."""
+
+    reason = "unsupported_media_type"
+    http_status = 415
 
 
 class HeadTooLarge(InvalidRequest):
@@ -143,6 +161,12 @@ class Unauthenticated(TrunklineError):
     http_status = 401
 
 
+class KeyRevoked(Unauthenticated):
+    """Raised in requests that are under way when their key is revoked, disabled, rotated out or has expired."""
+
+    reason = "key_revoked"
+
+
 class PermissionDenied(TrunklineError):
     """Raised when the key is known but may not do this."""
 
@@ -157,6 +181,13 @@ class Conflict(TrunklineError):
     reason = "conflict"
     code = StatusCode.ALREADY_EXISTS
     http_status = 409
+
+
+class VersionMismatch(Conflict):
+    """Raised for a change to something that is no longer as its changer saw it."""
+
+    reason = "version_mismatch"
+    http_status = 412
 
 
 class Overloaded(TrunklineError):
@@ -263,88 +294,8 @@ class Internal(TrunklineError):
     """Raised at the edge in place of anything unforeseen; the cause is in the log, never in the answer."""
 
 
-class OpenAIError(msgspec.Struct, frozen=True, kw_only=True):
-    """The object inside `{"error": …}`. Source: OpenAI API reference, "Error codes" (read 2026-11-24)."""
-
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class OpenAIErrorBody(msgspec.Struct, frozen=True):
-    """The body of every error we answer over HTTP."""
-
-    error: OpenAIError
-
-
-OPENAI_ERROR_TYPES: dict[int, str] = {
-    **dict.fromkeys((400, 404, 405, 413, 422, 431), "invalid_request_error"),
-    401: "authentication_error",
-    403: "permission_error",
-    409: "conflict_error",
-    429: "rate_limit_error",
-    499: "request_cancelled",
-    500: "server_error",
-    502: "upstream_error",
-    503: "server_error",
-    504: "timeout_error",
-}
-"""HTTP status → OpenAI `type`. Statuses outside it are `server_error`."""
-
-
-def openai_body(error: TrunklineError) -> OpenAIErrorBody:
-    """The error in the shape every OpenAI SDK reads."""
-    kind = OPENAI_ERROR_TYPES.get(error.http_status, "server_error")
-    return OpenAIErrorBody(OpenAIError(message=error.message, type=kind, param=error.param, code=error.reason))
-
-
-class GrpcStatus(msgspec.Struct, frozen=True):
-    """What a servicer ends a call with: code, details, and trailing metadata that carries the rest of the error."""
-
-    code: StatusCode
-    details: str
-    trailing_metadata: tuple[tuple[str, str], ...]
-
-
-def grpc_status(error: TrunklineError) -> GrpcStatus:
-    """The error as a gRPC status. `trunkline-reason`, `-param` and `retry-after-ms` travel as trailing metadata."""
-    trailing = [("trunkline-reason", error.reason)]
-    if error.param is not None:
-        trailing.append(("trunkline-param", error.param))
-    if error.retry_after_s is not None:
-        trailing.append(("retry-after-ms", str(round(error.retry_after_s * 1000))))
-    return GrpcStatus(error.code, error.message, (*trailing, *error.headers))
-
-
 def error_classes(root: type[TrunklineError] = TrunklineError) -> Iterator[type[TrunklineError]]:
     """Every class of the tree, the root included."""
     yield root
     for child in root.__subclasses__():
         yield from error_classes(child)
-
-
-_BY_CODE: dict[StatusCode, type[TrunklineError]] = {
-    StatusCode.INVALID_ARGUMENT: InvalidRequest,
-    StatusCode.OUT_OF_RANGE: InvalidRequest,
-    StatusCode.NOT_FOUND: InvalidRequest,
-    StatusCode.UNIMPLEMENTED: Unsupported,
-    StatusCode.UNAUTHENTICATED: Unauthenticated,
-    StatusCode.PERMISSION_DENIED: PermissionDenied,
-    StatusCode.ALREADY_EXISTS: Conflict,
-    StatusCode.RESOURCE_EXHAUSTED: Overloaded,
-    StatusCode.UNAVAILABLE: Unavailable,
-    StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
-    StatusCode.CANCELLED: Cancelled,
-    StatusCode.ABORTED: UpstreamError,
-    StatusCode.FAILED_PRECONDITION: ModelError,
-}
-
-
-def from_grpc_status(
-    code: StatusCode, details: str, *, reason: str = "", param: str | None = None, retry_after_s: float | None = None
-) -> TrunklineError:
-    """The inverse of `grpc_status`: by reason where it is one of ours, else by code, else Internal."""
-    by_reason = {cls.reason: cls for cls in error_classes() if cls not in (TrunklineError, InvalidRequest)}
-    kind = by_reason.get(reason) or _BY_CODE.get(code, Internal)
-    return kind(details, param=param, retry_after_s=retry_after_s)

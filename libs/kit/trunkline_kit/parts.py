@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -23,7 +23,7 @@ class Kit:
     clock: Clock
     tracing: Tracing
     metrics: CollectorRegistry
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     """Where `env:NAME` references are looked up."""
 
     def traced(self, tracing: Tracing) -> "Kit":

@@ -2,8 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from trunkline_kit.errors import ConfigError
+
+Reference = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
+"""`env:NAME` or `file:/path`: where a secret is, never the secret."""
 
 
 class Secret:

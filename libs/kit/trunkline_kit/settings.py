@@ -10,10 +10,23 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from trunkline_kit.accounts import Ledger, Prices
-from trunkline_kit.tenants import Budget, Count, Limit, Org, PerEndUser, Project, Seconds, Team
+from trunkline_kit.identity import Identity
+from trunkline_kit.secrets import Reference
+from trunkline_kit.tenants import (
+    Budget,
+    Count,
+    KeySpec,
+    Limit,
+    Moment,
+    Network,
+    Org,
+    Project,
+    Seconds,
+    Tag,
+    TagName,
+    Team,
+)
 
-Reference = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
-"""`env:NAME` or `file:/path`: where a secret is, never the secret."""
 KeySecret = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|sha256:[0-9a-f]{64})$")]
 """A reference, or `sha256:` and the hash of the key in hexadecimal."""
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -35,7 +48,10 @@ class Stores(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shared state. Left out, `trunkline up` runs an embedded Valkey and Postgres in its home folder."""
 
     redis: str | None = None
-    """`redis://…` or a reference; a URL with a password must be a reference."""
+    """`redis://…` or a reference; a URL with a password must be a reference.
+
+    A cluster by some of its nodes: `redis://a:6379,b:6379/`, or by one: `redis://a:6379/?cluster=true`.
+    """
     database: str | None = None
     """`postgresql://…` or a reference; a URL with a password must be a reference."""
 
@@ -60,6 +76,10 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """After a stop signal, how long requests in flight may finish before they are cancelled."""
     config_poll_s: Seconds = 1.0
     """How often the configuration file is looked at for changes."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose `x-forwarded-for` is believed; empty: nobody's, the connection's own address counts."""
+    queued_requests: Annotated[int, Meta(ge=0)] = 256
+    """Requests that may wait for a limit to have room; one more is refused. See `queue_wait_s` of a key."""
     gateways: Count = 1
     """How many gateways share the limits, for when the store of limits is down and has never said it."""
 
@@ -217,30 +237,21 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     otherwise: Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
-class WhenStoreIsDown(Enum):
-    """What a limit does when Valkey does not answer."""
+class PreviousSecret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a key's secret was before it was rotated."""
 
-    OPEN = "open"
-    CLOSED = "closed"
-    LOCAL_SHARE = "local_share"
+    secret: KeySecret
+    until: Moment
+    """From then on it is unknown."""
 
 
-class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Key(KeySpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A virtual key."""
 
     id: Annotated[str, Meta(min_length=1)]
     secret: KeySecret
-    team: str = "default"
-    project: str | None = None
-    """One of the key's team."""
-    models: tuple[str, ...] = ("*",)
-    """Globs over model names."""
-    limits: tuple[Limit, ...] = ()
-    budgets: tuple[Budget, ...] = ()
-    end_user: PerEndUser = PerEndUser()
-    when_store_is_down: WhenStoreIsDown = WhenStoreIsDown.LOCAL_SHARE
-    policy: str | None = None
-    """Without a policy a key is neither cached nor guarded."""
+    previous: PreviousSecret | None = None
+    """For a rotation with overlap: both secrets work until the old one's end."""
 
 
 class OnFail(Enum):
@@ -317,6 +328,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     orgs: dict[str, Org] = {}
     teams: dict[str, Team] = {}
     projects: dict[str, Project] = {}
+    tags: dict[TagName, Tag] = {}
+    identity: Identity = Identity()
     keys: tuple[Key, ...] = ()
     policies: dict[str, Policy] = {}
     prices: Prices = Prices()

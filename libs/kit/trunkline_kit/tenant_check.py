@@ -1,23 +1,22 @@
-"""What is wrong with limits, budgets and who belongs to whom."""
+"""What is wrong with limits, budgets, networks and who belongs to whom: in the file, or in one object by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from msgspec import Struct
+
 from trunkline_kit.settings import Settings
-from trunkline_kit.tenants import Budget, Limit, PerEndUser
+from trunkline_kit.tenants import Budget, Limit
 
 Problem = tuple[str, str]
-"""A path inside the file, and what to mend there."""
-Bounds = tuple[str, tuple[Limit, ...], tuple[Budget, ...]]
+"""A path inside the file or the object, and what to mend there."""
 
 
 def tenant_problems(settings: Settings) -> Iterator[Problem]:
     """Everything that keeps the tenants' part from being served."""
-    for path, limits, budgets in _all_bounds(settings):
-        for position, limit in enumerate(limits):
-            yield from _limit(f"{path}.limits[{position}]", limit)
-        for position, budget in enumerate(budgets):
-            yield from _budget(f"{path}.budgets[{position}]", budget)
+    for path, spec in _all_specs(settings):
+        yield from problems_of(spec, f"{path}.")
     for name, project in settings.projects.items():
         if project.team != "default" and project.team not in settings.teams:
             yield f"projects.{name}.team", f"no team `{project.team}`"
@@ -31,24 +30,36 @@ def tenant_problems(settings: Settings) -> Iterator[Problem]:
             yield f"keys[{index}].project", f"`{key.project}` belongs to team `{owner.team}`, the key to `{key.team}`"
 
 
-def _all_bounds(settings: Settings) -> Iterator[Bounds]:
-    for org_name, org in settings.orgs.items():
-        yield f"orgs.{org_name}", org.limits, org.budgets
-    for model_name, model in settings.models.items():
-        yield f"models.{model_name}", model.limits, model.budgets
-    for team_name, team in settings.teams.items():
-        yield f"teams.{team_name}", team.limits, team.budgets
-        yield _per_end_user(f"teams.{team_name}", team.end_user)
-    for project_name, project in settings.projects.items():
-        yield f"projects.{project_name}", project.limits, project.budgets
-        yield _per_end_user(f"projects.{project_name}", project.end_user)
+def problems_of(spec: Struct, prefix: str = "") -> Iterator[Problem]:
+    """What is wrong with a spec by itself, whatever else there is; paths begin with `prefix`.
+
+    Looks at the fields limits, budgets, end_user and networks, as far as it has them. Looks up time zones in files.
+    """
+    for position, limit in enumerate(getattr(spec, "limits", ())):
+        yield from _limit(f"{prefix}limits[{position}]", limit)
+    for position, budget in enumerate(getattr(spec, "budgets", ())):
+        yield from _budget(f"{prefix}budgets[{position}]", budget)
+    for position, network in enumerate(getattr(spec, "networks", ())):
+        yield from _network(f"{prefix}networks[{position}]", network)
+    each = getattr(spec, "end_user", None)
+    if each is not None:
+        yield from problems_of(each, f"{prefix}end_user.")
+
+
+def _all_specs(settings: Settings) -> Iterator[tuple[str, Struct]]:
+    named: dict[str, Mapping[str, Struct]] = {
+        "orgs": settings.orgs,
+        "models": settings.models,
+        "teams": settings.teams,
+        "projects": settings.projects,
+        "tags": settings.tags,
+        "identity.oidc": settings.identity.oidc,
+    }
+    for place, specs in named.items():
+        for name, spec in specs.items():
+            yield f"{place}.{name}", spec
     for index, key in enumerate(settings.keys):
-        yield f"keys[{index}]", key.limits, key.budgets
-        yield _per_end_user(f"keys[{index}]", key.end_user)
-
-
-def _per_end_user(path: str, each: PerEndUser) -> Bounds:
-    return f"{path}.end_user", each.limits, each.budgets
+        yield f"keys[{index}]", key
 
 
 def _limit(path: str, limit: Limit) -> Iterator[Problem]:
@@ -66,3 +77,10 @@ def _budget(path: str, budget: Budget) -> Iterator[Problem]:
         ZoneInfo(budget.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield f"{path}.time_zone", f"no time zone `{budget.time_zone}`; use a name such as Europe/Berlin or UTC"
+
+
+def _network(path: str, network: str) -> Iterator[Problem]:
+    try:
+        ip_network(network, strict=False)
+    except ValueError:
+        yield path, f"`{network}` is no network; write it such as 10.0.0.0/8 or 2001:db8::/32"

@@ -1,7 +1,8 @@
 """What tokens cost. Pure, in integers: rates are nano-dollars per million tokens, costs nano-dollars.
 
 Every token is in exactly one of the priced classes; what a price leaves out costs what its wider class costs: cache
-reads and writes as input, reasoning as output. A rate that is an explicit 0 is free.
+reads and writes, sound and images that were sent as input; reasoning, sound and images that were made as output. A rate
+that is an explicit 0 is free. Models on GPUs that are paid by the hour can cost by the time that an attempt takes.
 """
 
 from collections.abc import Mapping
@@ -9,24 +10,44 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 TOKENS_PER_RATE = 1_000_000
+MICROS_PER_SECOND = 1_000_000
 TOKENS_MAX = 1_000_000_000
 """In one count of one attempt: far more than any model reads or writes. A provider that says more is not believed."""
 
 
 class Tokens(Struct, frozen=True, kw_only=True):
-    """Tokens of one attempt by class, none in two of them but `reasoning`, which is a part of `output`."""
+    """Tokens of one attempt by class, none in two of the four wide ones; the narrow ones are parts of those, apart."""
 
     uncached_input: int = 0
+    """With the sound and the images among it."""
     cache_read: int = 0
     cache_write: int = 0
     output: int = 0
-    """Reasoning included."""
+    """With reasoning, sound and images."""
     reasoning: int = 0
+    audio_input: int = 0
+    image_input: int = 0
+    audio_output: int = 0
+    image_output: int = 0
 
     @property
     def input(self) -> int:
         """All that was read."""
         return self.uncached_input + self.cache_read + self.cache_write
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """What a provider says, as OpenAI says it: prompt and completion are wholes, all others parts of them."""
+
+    prompt: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    audio_input: int = 0
+    image_input: int = 0
+    completion: int = 0
+    reasoning: int = 0
+    audio_output: int = 0
+    image_output: int = 0
 
 
 class Rates(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,6 +58,10 @@ class Rates(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_read: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
+    audio_input: int | None = None
+    image_input: int | None = None
+    audio_output: int | None = None
+    image_output: int | None = None
     request_nusd: int = 0
     """For each request, whatever it used."""
 
@@ -57,6 +82,10 @@ class Price(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rates: Rates
     tiers: tuple[Tier, ...] = ()
     """By rising `above_input_tokens`."""
+    gpu_second_nusd: int = 0
+    """For each second that an attempt takes, on top."""
+    gpu_requests: int = 1
+    """How many requests share that second; at least 1."""
 
 
 FREE = Price(rates=Rates())
@@ -73,38 +102,63 @@ def rates_for(price: Price, tokens: Tokens) -> Rates:
 
 def parts(tokens: Tokens, rates: Rates) -> Mapping[str, int]:
     """What each class adds, in nano-dollars times a million: exact, so parts add up to the whole."""
-    cache_read = rates.input if rates.cache_read is None else rates.cache_read
-    cache_write = rates.input if rates.cache_write is None else rates.cache_write
-    reasoning = rates.output if rates.reasoning is None else rates.reasoning
+    text_input = tokens.uncached_input - tokens.audio_input - tokens.image_input
+    text_output = tokens.output - tokens.reasoning - tokens.audio_output - tokens.image_output
     return {
-        "uncached_input": tokens.uncached_input * rates.input,
-        "cache_read": tokens.cache_read * cache_read,
-        "cache_write": tokens.cache_write * cache_write,
-        "output": (tokens.output - tokens.reasoning) * rates.output,
-        "reasoning": tokens.reasoning * reasoning,
+        "uncached_input": text_input * rates.input,
+        "cache_read": tokens.cache_read * _rate(rates.cache_read, rates.input),
+        "cache_write": tokens.cache_write * _rate(rates.cache_write, rates.input),
+        "audio_input": tokens.audio_input * _rate(rates.audio_input, rates.input),
+        "image_input": tokens.image_input * _rate(rates.image_input, rates.input),
+        "output": text_output * rates.output,
+        "reasoning": tokens.reasoning * _rate(rates.reasoning, rates.output),
+        "audio_output": tokens.audio_output * _rate(rates.audio_output, rates.output),
+        "image_output": tokens.image_output * _rate(rates.image_output, rates.output),
     }
 
 
-def cost_nusd(tokens: Tokens, price: Price) -> int:
-    """What an attempt with these tokens costs, rounded once, half up, to whole nano-dollars."""
+def cost_nusd(tokens: Tokens, price: Price, duration_us: int = 0) -> int:
+    """What an attempt with these tokens and of this duration costs: rounded once, half up, to whole nano-dollars."""
     rates = rates_for(price, tokens)
     exact = sum(parts(tokens, rates).values())
-    return (exact + TOKENS_PER_RATE // 2) // TOKENS_PER_RATE + rates.request_nusd
+    if not price.gpu_second_nusd:
+        return (exact + TOKENS_PER_RATE // 2) // TOKENS_PER_RATE + rates.request_nusd
+    # Both are millionths, of tokens and of seconds; the time is shared on top of that.
+    shares = MICROS_PER_SECOND * price.gpu_requests
+    whole = exact * price.gpu_requests + max(0, duration_us) * price.gpu_second_nusd
+    return (whole + shares // 2) // shares + rates.request_nusd
 
 
-def classified(*, prompt: int, cache_read: int, cache_write: int, completion: int, reasoning: int) -> Tokens:
-    """Counts as OpenAI gives them (prompt includes cached, completion includes reasoning) as disjoint classes.
+def classified(counts: Counts) -> Tokens:
+    """Counts as providers give them as disjoint classes.
 
-    A provider that reports more cached tokens than prompt tokens is not believed further than its prompt: no class is
-    ever negative and none is counted twice. Neither is one believed that reports more than `TOKENS_MAX`.
+    A provider that reports more of a part than of the whole is not believed further than the whole: no class is ever
+    negative and none is counted twice. Neither is one believed that reports more than `TOKENS_MAX`. Where parts are
+    together more than their whole, cache reads go before cache writes, then sound, then images.
     """
-    prompt, completion = min(max(0, prompt), TOKENS_MAX), min(max(0, completion), TOKENS_MAX)
-    read = min(max(0, cache_read), prompt)
-    write = min(max(0, cache_write), prompt - read)
+    prompt, completion = min(max(0, counts.prompt), TOKENS_MAX), min(max(0, counts.completion), TOKENS_MAX)
+    read = _part(counts.cache_read, prompt)
+    write = _part(counts.cache_write, prompt - read)
+    uncached = prompt - read - write
+    sound = _part(counts.audio_input, uncached)
+    reasoning = _part(counts.reasoning, completion)
+    said = _part(counts.audio_output, completion - reasoning)
     return Tokens(
-        uncached_input=prompt - read - write,
+        uncached_input=uncached,
         cache_read=read,
         cache_write=write,
         output=completion,
-        reasoning=min(max(0, reasoning), completion),
+        reasoning=reasoning,
+        audio_input=sound,
+        image_input=_part(counts.image_input, uncached - sound),
+        audio_output=said,
+        image_output=_part(counts.image_output, completion - reasoning - said),
     )
+
+
+def _part(count: int, whole: int) -> int:
+    return min(max(0, count), whole)
+
+
+def _rate(rate: int | None, wider: int) -> int:
+    return wider if rate is None else rate

@@ -12,6 +12,7 @@ from enum import Enum
 _BASE64 = re.compile(rb";base64,[A-Za-z0-9+/=]+")
 _MEDIA_BYTES = 4_000
 """One embedded image or sound counts as this much text, about 1,000 tokens: the order of what providers charge."""
+_MEDIA_TOKENS = 1_000
 _SAMPLE_BYTES = 4_096
 
 WEIGHT = 0.1
@@ -66,6 +67,13 @@ def text_bytes(body: bytes) -> int:
     for found in _BASE64.finditer(body):
         size += _MEDIA_BYTES - (found.end() - found.start())
     return max(1, size)
+
+
+def media_tokens(body: bytes) -> int:
+    """What embedded images and sounds count as."""
+    if b";base64," not in body:
+        return 0
+    return sum(1 for _ in _BASE64.finditer(body)) * _MEDIA_TOKENS
 
 
 def input_tokens(size_bytes: int, bytes_per_token: float) -> int:

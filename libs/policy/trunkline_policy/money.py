@@ -18,3 +18,10 @@ def usd_text(amount_nusd: int) -> str:
     if not nanos:
         return f"{sign}{whole}"
     return f"{sign}{whole}.{nanos:09d}".rstrip("0")
+
+
+def usd_short(amount_nusd: int) -> str:
+    """For people: to the cent, below ten cents to two digits, never 0 for what is something: `12.35`, `0.00042`."""
+    amount = Decimal(amount_nusd) / NUSD_PER_USD
+    places = max(2, 1 - amount.adjusted()) if amount_nusd else 2
+    return f"{amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN):,f}"

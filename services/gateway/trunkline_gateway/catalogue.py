@@ -5,14 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from trunkline_gateway.auth import KeyRing, Principal, digest, key_ring
+from trunkline_gateway.auth import Principal
 from trunkline_gateway.config import GatewayConfig
 from trunkline_gateway.plan import Target, order
 from trunkline_kit.errors import ModelNotFound
-from trunkline_kit.secrets import resolve
 from trunkline_kit.settings import Policy, Retries, Route, Timeouts
-
-_SHA256 = "sha256:"
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,13 +23,12 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """All names, keys and policies of one configuration."""
+    """All names and policies of one configuration."""
 
     offers: Mapping[str, Offer]
     aliases: Mapping[str, str]
     routes: Mapping[str, Route]
     policies: Mapping[str, Policy]
-    keys: KeyRing
     created_s: int
     """When it came into force, seconds since the epoch: `created` of its models."""
 
@@ -64,8 +60,8 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
         return list(dict.fromkeys((names[0], *first.fallbacks, *names[1:])))
 
 
-def build(config: GatewayConfig, environment: Mapping[str, str], now_s: float) -> Catalogue:
-    """Raises ConfigError for secrets that are not there and keys that clash."""
+def build(config: GatewayConfig, now_s: float) -> Catalogue:
+    """Everything that callers may name."""
     offers = {
         name: Offer(
             name=name,
@@ -81,34 +77,8 @@ def build(config: GatewayConfig, environment: Mapping[str, str], now_s: float) -
         aliases={alias: name for name, model in config.models.items() for alias in model.aliases},
         routes=config.routes,
         policies=config.policies,
-        keys=key_ring(_principals(config, environment)),
         created_s=int(now_s),
     )
-
-
-def _principals(config: GatewayConfig, environment: Mapping[str, str]) -> Iterator[tuple[bytes, Principal]]:
-    for key in config.keys:
-        team = config.teams.get(key.team)
-        yield (
-            _key_digest(key.secret, environment),
-            Principal(
-                key_id=key.id,
-                team=key.team,
-                org=team.org if team else "default",
-                project=key.project or "",
-                models=key.models,
-                policy=key.policy,
-            ),
-        )
-    for extra in config.extra_keys:
-        principal = Principal(key_id=extra.id, team=extra.team, models=extra.models, policy=extra.policy)
-        yield extra.sha256, principal
-
-
-def _key_digest(secret: str, environment: Mapping[str, str]) -> bytes:
-    if secret.startswith(_SHA256):
-        return bytes.fromhex(secret.removeprefix(_SHA256))
-    return digest(resolve(secret, environment).reveal())
 
 
 def _rolls(dice: random.Random) -> Iterator[float]:

@@ -7,6 +7,7 @@ import msgspec
 
 from trunkline_kit.accounts import Ledger, Prices
 from trunkline_kit.errors import ConfigError
+from trunkline_kit.identity import Identity
 from trunkline_kit.secrets import Secret
 from trunkline_kit.settings import (
     AnthropicProvider,
@@ -23,7 +24,7 @@ from trunkline_kit.settings import (
     Settings,
     Stores,
 )
-from trunkline_kit.tenants import Org, Project, Team
+from trunkline_kit.tenants import Org, Project, Tag, Team
 
 
 class ExtraKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +57,10 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     orgs: dict[str, Org] = {}
     teams: dict[str, Team] = {}
     projects: dict[str, Project] = {}
+    tags: dict[str, Tag] = {}
+    identity: Identity = Identity()
+    pepper: Secret | None = None
+    """The same for `identity.pepper`."""
     keys: tuple[Key, ...] = ()
     policies: dict[str, Policy] = {}
     extra_keys: tuple[ExtraKey, ...] = ()
@@ -68,6 +73,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         extra_keys: tuple[ExtraKey, ...] = (),
         redis: Secret | None = None,
         database: Secret | None = None,
+        pepper: Secret | None = None,
     ) -> Self:
         """The gateway's part of the settings. Raises ConfigError for what this version cannot serve at all."""
         config = cls(
@@ -85,6 +91,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             orgs=settings.orgs,
             teams=settings.teams,
             projects=settings.projects,
+            tags=settings.tags,
+            identity=settings.identity,
+            pepper=pepper,
             keys=settings.keys,
             policies=settings.policies,
             extra_keys=extra_keys,

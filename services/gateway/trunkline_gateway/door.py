@@ -5,12 +5,15 @@ from functools import partial
 from litestar.types import Scope
 
 from trunkline_gateway.auth import Principal
+from trunkline_gateway.callers import Caller
 from trunkline_gateway.edge import Visit, visit_of
 from trunkline_gateway.pipeline import Pipeline
 from trunkline_gateway.reply import HttpSink, Reply
 from trunkline_gateway.surface import Surface
+from trunkline_gateway.tags import tags_of
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import Clock
+from trunkline_kit.tenants import Scope as TenantScope
 from trunkline_kit.tracing import format_traceparent, parse_traceparent
 
 _PAST_THE_CACHE = (b"no-cache", b"no-store")
@@ -25,18 +28,29 @@ class Door:
         """May be changed while requests run."""
         self._clock = clock
 
-    def principal(self, visit: Visit) -> Principal:
-        """Who asks. Raises Unauthenticated."""
-        keys = self.pipeline.state.catalogue.keys
-        return keys.principal(visit.text(b"authorization"), visit.text(b"x-api-key"))
+    async def principal(self, visit: Visit, needed: TenantScope = TenantScope.INFERENCE) -> Principal:
+        """Who asks. Raises Unauthenticated, and PermissionDenied for a key that may not do what is needed."""
+        return (await self.caller(visit, needed)).principal
 
-    def reply(self, scope: Scope, surface: Surface) -> Reply:
-        """The answer to a POST, still to be worked out. Raises Unauthenticated before anything of the body is read."""
+    async def caller(self, visit: Visit, needed: TenantScope = TenantScope.INFERENCE) -> Caller:
+        """The same, with what it was known by."""
+        caller = await self.pipeline.state.callers.identify(visit.credentials)
+        caller.principal.require(needed)
+        return caller
+
+    async def reply(self, scope: Scope, surface: Surface) -> Reply:
+        """The answer to a POST, still to be worked out.
+
+        Raises Unauthenticated, and InvalidRequest for tags that are none, before anything of the body is read.
+        """
         visit = visit_of(scope)
+        caller = await self.caller(visit)
         turn = Turn(
             surface=surface,
-            principal=self.principal(visit),
+            principal=caller.principal,
+            credential=caller.digest,
             request_id=visit.request_id,
+            tags=tags_of(caller.principal.tags, visit.text(b"x-trunkline-tags")),
             traceparent=sane_traceparent(visit.text(b"traceparent")),
             started_s=self._clock.monotonic_s(),
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import Gauge
 
+from trunkline_gateway.callers import Credentials
 from trunkline_gateway.http_errors import problem, send_problem, unforeseen
 from trunkline_kit.errors import Overloaded, TrunklineError
 
@@ -25,9 +26,11 @@ _API = "/v1/"
 class Visit:
     """What the edge knows of one HTTP request."""
 
-    __slots__ = ("_headers", "request_id")
+    __slots__ = ("_headers", "peer", "request_id")
 
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]], peer: str = "") -> None:
+        self.peer = peer
+        """The address of the connection's other end; empty where it has none."""
         self._headers = dict(headers)
         given = self._headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _SANE_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
@@ -38,6 +41,16 @@ class Visit:
 
     def text(self, name: bytes) -> str:
         return self._headers.get(name, b"").decode("latin-1")
+
+    @property
+    def credentials(self) -> Credentials:
+        """Who it says it is."""
+        return Credentials(
+            authorization=self.text(b"authorization"),
+            api_key=self.text(b"x-api-key"),
+            peer=self.peer,
+            forwarded=self.text(b"x-forwarded-for"),
+        )
 
 
 def visit_of(scope: Scope) -> Visit:
@@ -57,7 +70,8 @@ class Edge:
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = Visit(scope["headers"])
+        peer = scope.get("client")
+        visit = Visit(scope["headers"], peer[0] if peer else "")
         scope[_VISIT] = visit  # type: ignore[literal-required]  # our own key
         named = _Named(send, visit.request_id.encode())
         if self._in_flight >= self.concurrent_requests and scope["path"].startswith(_API):

@@ -1,5 +1,6 @@
 """The Litestar application: routes, and every framework error in our shape."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,8 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
+from trunkline_gateway.admin.operations import Route
+from trunkline_gateway.admin.serving import admin_mount, identify_at
 from trunkline_gateway.door import Door
 from trunkline_gateway.edge import foreseen, visit_of
 from trunkline_gateway.http_errors import Problem, from_framework, problem
@@ -20,10 +23,12 @@ from trunkline_gateway.routes.models import model_routes
 from trunkline_kit.errors import TrunklineError
 
 
-def http_app(door: Door) -> Litestar:
+def http_app(door: Door, admin: Sequence[Route] = ()) -> Litestar:
     """No middleware, no documentation pages, no logging set-up: what serves requests and nothing else."""
+    mounts = [admin_mount(admin, identify_at(door))] if admin else []
+    document = document_route(partial(routes_of, door), [route.operation for route in admin])
     return Litestar(
-        [*routes_of(door), document_route(partial(routes_of, door))],
+        [*routes_of(door), document, *mounts],
         openapi_config=None,
         logging_config=None,
         exception_handlers={HTTPException: _framework_error, TrunklineError: _own_error, Exception: _fault},

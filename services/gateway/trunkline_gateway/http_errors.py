@@ -6,6 +6,7 @@ import msgspec
 from litestar.exceptions import HTTPException
 from litestar.types import Send
 
+from trunkline_kit.error_shapes import openai_body
 from trunkline_kit.errors import (
     DeadlineExceeded,
     Internal,
@@ -15,7 +16,6 @@ from trunkline_kit.errors import (
     TrunklineError,
     UpstreamError,
     UpstreamUnavailable,
-    openai_body,
 )
 
 RawHeaders = list[tuple[bytes, bytes]]

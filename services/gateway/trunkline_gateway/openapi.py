@@ -1,7 +1,7 @@
 """The OpenAPI document, rendered once: routes as Litestar describes them, bodies from the request types."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,8 +12,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response import Response
 
+from trunkline_gateway.admin.document import document_of
+from trunkline_gateway.admin.operations import Operation
 from trunkline_gateway.openai_types import ChatRequest, CompletionRequest, EmbeddingRequest
-from trunkline_kit.errors import OpenAIErrorBody
+from trunkline_kit.error_shapes import OpenAIErrorBody
 
 PATH = "/openapi.json"
 VERSION = "0.1.0"
@@ -47,8 +49,8 @@ def errors_of(*statuses: int) -> dict[int, ResponseSpec]:
     return {status: json_of(OpenAIErrorBody, _WORDS[status]) for status in statuses}
 
 
-def document(handlers: list[HTTPRouteHandler]) -> bytes:
-    """The document as JSON.
+def document(handlers: list[HTTPRouteHandler], operations: Sequence[Operation] = ()) -> bytes:
+    """The document as JSON: of these handlers, and of the admin API's operations.
 
     Made from a twin of the application: the serving one carries none of the framework's documentation pages, some of
     which would load scripts from elsewhere.
@@ -69,10 +71,16 @@ def document(handlers: list[HTTPRouteHandler]) -> bytes:
     for path, item in schema["paths"].items():
         if not path.startswith("/v1/"):
             item["get"]["security"] = []
+    if operations:
+        admin = document_of(operations)
+        schema["paths"].update(admin.paths)
+        schema["components"]["schemas"].update(admin.schemas)
     return msgspec.json.encode(schema)
 
 
-def document_route(handlers: Callable[[], list[HTTPRouteHandler]]) -> HTTPRouteHandler:
+def document_route(
+    handlers: Callable[[], list[HTTPRouteHandler]], operations: Sequence[Operation] = ()
+) -> HTTPRouteHandler:
     """GET /openapi.json. Rendered at the first request, beside the event loop: it takes a tenth of a second."""
     rendered: list[bytes] = []
     one_at_a_time = asyncio.Lock()
@@ -81,7 +89,7 @@ def document_route(handlers: Callable[[], list[HTTPRouteHandler]]) -> HTTPRouteH
     async def openapi() -> Response[bytes]:
         async with one_at_a_time:
             if not rendered:
-                rendered.append(await asyncio.to_thread(document, handlers()))
+                rendered.append(await asyncio.to_thread(document, handlers(), operations))
         return Response(rendered[0], media_type="application/json")
 
     return openapi

@@ -1,7 +1,8 @@
 """The way of one request: resolve, analyse, plan, attempt, relay, settle. HTTP and gRPC both call it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 from opentelemetry.trace import SpanKind
@@ -11,6 +12,7 @@ from trunkline_gateway.admission.gate import Gate
 from trunkline_gateway.admission.gate import Terms as AdmissionTerms
 from trunkline_gateway.analysis import Analyst, Findings, Slot
 from trunkline_gateway.attempts import Attempts
+from trunkline_gateway.callers import Caller, Callers
 from trunkline_gateway.catalogue import Catalogue, Offer
 from trunkline_gateway.chunks import look, usage_in
 from trunkline_gateway.fingerprint import fingerprint
@@ -21,11 +23,13 @@ from trunkline_gateway.providers.base import Answer, Call, Provider, Terms
 from trunkline_gateway.relay import assembly
 from trunkline_gateway.relay.streaming import Clocks, Relay, Started, begin
 from trunkline_gateway.sink import Sink
+from trunkline_gateway.standing import OpenRequests, Standing
 from trunkline_gateway.surface import CONTROL_DECODERS, OPERATIONS
-from trunkline_gateway.telemetry import Meters, describe, log_turn
+from trunkline_gateway.telemetry import Meters, describe, log_turn, trace_id_of
+from trunkline_gateway.tenancy import Tenants
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import Clock
-from trunkline_kit.errors import ModelNotFound, TrunklineError
+from trunkline_kit.errors import KeyRevoked, ModelNotFound, TrunklineError
 from trunkline_kit.health import Readiness
 from trunkline_kit.settings import Route
 from trunkline_kit.tracing import Tracing
@@ -35,10 +39,12 @@ class State(msgspec.Struct, frozen=True):
     """What a configuration comes down to. Replaced as a whole; a request sees one from start to end."""
 
     catalogue: Catalogue
+    callers: Callers
     providers: Mapping[str, Provider]
     readiness: Readiness
     limits: AdmissionTerms
     pricing: Pricing = Pricing()
+    tenants: Tenants = Tenants()
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +71,8 @@ class Pipeline:
         self._clock = parts.clock
         self._bookkeeper = parts.bookkeeper
         self.state = state
+        self.open = OpenRequests()
+        """Requests that are under way."""
 
     async def run(self, turn: Turn, body: bytes, sink: Sink, *, fresh: bool = False) -> None:
         """Answer into `sink`. `fresh` passes the cache by. Raises TrunklineError before the sink was given anything.
@@ -73,8 +81,10 @@ class Pipeline:
         """
         state = self.state
         span = self._tracing.start(OPERATIONS[turn.surface], kind=SpanKind.SERVER, parent=turn.traceparent)
+        turn.trace_id = trace_id_of(span)
+        standing = turn.standing = Standing(Caller(turn.principal, turn.credential))
         try:
-            with self._tracing.use(span):
+            with self.open.entered(standing), self._tracing.use(span):
                 await self._answer(turn, body, sink, state, fresh=fresh)
         except asyncio.CancelledError:
             if turn.outcome != "ok":
@@ -89,7 +99,7 @@ class Pipeline:
         finally:
             self._gate.settle(turn, state.limits)
             took_s = turn.took_s = self._clock.monotonic_s() - turn.started_s
-            self._bookkeeper.settle(turn, state.pricing, body, span)
+            self._bookkeeper.settle(turn, state.pricing, body)
             self._meters.settle(turn, took_s)
             describe(span, turn)
             if self._tracing.tracer is not None:
@@ -108,7 +118,7 @@ class Pipeline:
         if offer is not found:
             await self._gate.admit_model(turn, call, offer, state.limits)
         targets = state.catalogue.targets(findings.models or (offer.name,), self._attempts.dice)
-        targets = state.pricing.allowed(targets, self._clock.now_s())
+        targets = state.pricing.allowed(targets, self._clock.now_s(), turn.principal.team)
         errand = Errand(
             call=call,
             offer=offer,
@@ -116,6 +126,7 @@ class Pipeline:
             providers=state.providers,
             slot=findings.slot,
             pricing=state.pricing,
+            opened=partial(self._bookkeeper.begin, turn, body),
         )
         if turn.stream:
             await self._stream(turn, errand, sink)
@@ -160,7 +171,8 @@ class Pipeline:
         turn.first_token_s = self._clock.monotonic_s() - turn.started_s
         provider = turn.target.provider if turn.target else ""
         clocks = Clocks(idle_s=timeouts.idle_s, deadline_s=deadline_s)
-        relay = Relay(errand.call, provider, clocks, keep=errand.slot is not None)
+        relay = Relay(errand.call, provider, clocks, turn.standing, keep=errand.slot is not None)
+        relay.progress = self._bookkeeper.progress(turn)
         turn.status = 200
         try:
             await sink.open(turn.headers())
@@ -168,7 +180,9 @@ class Pipeline:
         finally:
             started.stream.cut()
             turn.usage, turn.pieces = relay.relayed.usage, relay.relayed.pieces
-            turn.outcome = "ok" if relay.relayed.complete else "broken"
+            turn.outcome = relay.relayed.outcome
+        if turn.outcome == KeyRevoked.reason:
+            return
         if not relay.relayed.complete:
             self._meters.broken(provider)
         elif (slot := errand.slot_for(turn)) is not None and relay.relayed.chunks:
@@ -201,15 +215,19 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     slot: Slot | None
     pricing: Pricing
+    opened: Callable[[], None]
+    """Called before each attempt is sent."""
 
     def slot_for(self, turn: Turn) -> Slot | None:
         """Where the answer is cached. Not one of a fallback: it would stand in for the model long after the outage."""
         return self.slot if turn.target in self.offer.targets else None
 
     async def whole(self, target: Target, terms: Terms) -> Answer:
+        self.opened()
         return await self.providers[target.provider].whole(self.call, target, terms)
 
     async def begin(self, target: Target, terms: Terms) -> Started:
+        self.opened()
         return await begin(self.providers[target.provider], self.call, target, terms)
 
 
@@ -224,5 +242,7 @@ def call_of(turn: Turn, body: bytes) -> Call:
         cache_salt=f"{turn.principal.org}/{turn.principal.team}".encode(),
     )
     turn.model = control.model
-    turn.stream, turn.end_user = call.wants_stream, call.end_user
+    turn.stream = call.wants_stream
+    # Who bears a token is not for its bearer to say.
+    turn.end_user = turn.principal.subject or call.end_user
     return call

@@ -118,7 +118,7 @@ def _check_head(visit: Visit, limit_bytes: int) -> None:
         raise InvalidRequest("content-length is not a number")
     if length and int(length) > limit_bytes:
         raise _too_large(limit_bytes)
-    kind = visit.header(b"content-type")
+    kind = visit.header(b"content-type").lower()
     if kind and not kind.startswith(b"application/json") and b"json" not in kind:
         raise InvalidRequest("the body must be JSON: send content-type: application/json")
     encoding = visit.header(b"content-encoding")

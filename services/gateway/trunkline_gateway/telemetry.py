@@ -2,7 +2,7 @@
 
 import logging
 
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span, Status, StatusCode, format_trace_id
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from trunkline_gateway.plan import Target
@@ -140,6 +140,12 @@ def _describe_model(span: Span, turn: Turn, target: Target | None) -> None:
     if target is not None:
         span.set_attribute(semconv.GEN_AI_PROVIDER_NAME, target.provider)
         span.set_attribute(semconv.GEN_AI_REQUEST_MODEL, target.provider_model)
+
+
+def trace_id_of(span: Span) -> str:
+    """As W3C writes it; empty where there is no trace."""
+    context = span.get_span_context()
+    return format_trace_id(context.trace_id) if context.is_valid else ""
 
 
 def reason_of(error: BaseException) -> str:

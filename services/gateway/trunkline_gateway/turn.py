@@ -1,11 +1,15 @@
 """One request on its way: what is known so far, for headers, span, metrics and the log line."""
 
+from uuid import UUID
+
 import msgspec
 
-from trunkline_gateway.admission.admission import Ticket
 from trunkline_gateway.admission.estimation import Estimate
+from trunkline_gateway.admission.holds import Ticket
 from trunkline_gateway.auth import Principal
+from trunkline_gateway.ledger.slots import NO_SLOT
 from trunkline_gateway.plan import Failure, Target
+from trunkline_gateway.standing import Standing
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.usage import Usage
 
@@ -22,6 +26,12 @@ class Tried(msgspec.Struct, kw_only=True):
 
     target: Target
     started_s: float
+    attempt_id: UUID | None = None
+    """With `started_us` the key of its row; None while nobody keeps books."""
+    started_us: int = 0
+    """Since the epoch."""
+    slot: int = NO_SLOT
+    """Where it is in the journal of attempts in flight."""
     ended_s: float | None = None
     """When it failed, or its answer began (or was whole); None while neither has happened."""
     failed: str = ""
@@ -34,6 +44,10 @@ class Turn(msgspec.Struct, kw_only=True):
     surface: Surface
     principal: Principal
     request_id: str
+    credential: bytes = b""
+    """What its key was known by; empty for a token."""
+    standing: Standing | None = None
+    """While it is under way."""
     traceparent: str
     """The caller's; empty where none came."""
     started_s: float
@@ -43,6 +57,10 @@ class Turn(msgspec.Struct, kw_only=True):
     stream: bool = False
     end_user: str = ""
     """As the caller calls them."""
+    tags: tuple[str, ...] = ()
+    """Of the key and of the request, each once."""
+    trace_id: str = ""
+    """As W3C writes it; empty where there is no trace."""
     route: str = ""
     target: Target | None = None
     """Who answers, or was asked last."""
@@ -54,9 +72,13 @@ class Turn(msgspec.Struct, kw_only=True):
     """hit, miss, bypass, or empty where the key has no cache."""
     guardrails: str = ""
     """What was flagged or done, or `unavailable`."""
+    queued_ms: int = 0
+    """How long it waited for a limit to have room."""
     reservation: Reservation | None = None
     """None where no limit applies, or nothing was reserved yet."""
     usage: Usage | None = None
+    read_tokens: int = 0
+    """Of the request, as estimated when it was first sent to a provider."""
     pieces: int = 0
     """Events of a stream that the caller was given: about as many tokens."""
     first_token_s: float | None = None
@@ -85,6 +107,8 @@ class Turn(msgspec.Struct, kw_only=True):
             known.append(("x-trunkline-cache", self.cache))
         if self.guardrails:
             known.append(("x-trunkline-guardrails", self.guardrails))
+        if self.queued_ms:
+            known.append(("x-trunkline-queue-ms", str(self.queued_ms)))
         if self.reservation is not None:
             known += self.reservation.tickets[0].headers
             if any(ticket.degraded for ticket in self.reservation.tickets):

@@ -59,7 +59,9 @@ class StandaloneConfig(Struct, frozen=True, kw_only=True):
     redis: Secret | None = None
     """Where the gateway keeps limits; None: where the settings say."""
     database: Secret | None = None
-    """The same for its ledger."""
+    """The same for its ledger and its keys."""
+    pepper: Secret | None = None
+    """Under which keys made at run time are hashed; None: as the settings say."""
     extra_checks: dict[str, Check] = {}
     """Shown in `/readyz`."""
 
@@ -113,6 +115,7 @@ async def open_standalone(config: StandaloneConfig, kit: Kit) -> AsyncIterator[S
             extra_keys=config.extra_keys,
             redis=config.redis,
             database=config.database,
+            pepper=config.pepper,
         )
         gateway_kit = await _traced("gateway", settings, kit, stack)
         gateway = await stack.enter_async_context(open_gateway(gateway_config, gateway_kit, config.extra_checks))

@@ -26,6 +26,15 @@ class Home(Struct, frozen=True):
         return self.path / "key"
 
     @property
+    def pepper_file(self) -> Path:
+        return self.path / "pepper"
+
+    @property
+    def url_file(self) -> Path:
+        """Where the gateway of this home is reached; only there while it runs."""
+        return self.path / "url"
+
+    @property
     def lock_file(self) -> Path:
         return self.path / "lock"
 
@@ -81,6 +90,18 @@ def locked(home: Home) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def announced(home: Home, url: str) -> Iterator[None]:
+    """Let the commands of this home find the gateway for the block, whatever its port."""
+    draft = home.url_file.with_name(".url.draft")
+    draft.write_text(f"{url}\n")
+    draft.replace(home.url_file)
+    try:
+        yield
+    finally:
+        home.url_file.unlink(missing_ok=True)
 
 
 def require_space(home: Home, needed_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""The key that `trunkline up` makes for its owner: once, readable by its owner only."""
+"""The key and the pepper that `trunkline up` makes for its owner: once, readable by its owner only."""
 
 import hashlib
 import os
@@ -13,6 +13,7 @@ from trunkline_kit.secrets import Secret
 
 PREFIX = "tl-"
 _SECRET_BYTES = 32
+_PEPPER_CHARS_MIN = 32
 _FORM = re.compile(r"tl-[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -35,6 +36,22 @@ def ensure_key(path: Path) -> OwnerKey:
         key = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         _write(path, key)
         return OwnerKey(Secret(key), is_new=True)
+
+
+def ensure_pepper(path: Path) -> Secret:
+    """Read the secret that keys made at run time are hashed under, or make one. Raises ConfigError.
+
+    Losing it means that no such key works any more.
+    """
+    try:
+        text = path.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        pepper = secrets.token_urlsafe(_SECRET_BYTES)
+        _write(path, pepper)
+        return Secret(pepper)
+    if len(text) < _PEPPER_CHARS_MIN:
+        raise ConfigError(f"{path} holds no pepper; put the old file back, or delete it and make all keys anew")
+    return Secret(text)
 
 
 def _read(path: Path) -> Secret:

@@ -8,7 +8,7 @@ from trunkline_gateway.auth import Principal
 from trunkline_gateway.catalogue import build
 from trunkline_gateway.config import ExtraKey, GatewayConfig
 from trunkline_kit.config import decode
-from trunkline_kit.errors import ConfigError, ModelNotFound
+from trunkline_kit.errors import ModelNotFound
 from trunkline_kit.settings import Settings
 
 TREE = {
@@ -31,7 +31,7 @@ ANYONE = Principal(key_id="a")
 @pytest.fixture
 def catalogue():
     config = GatewayConfig.from_settings(decode(TREE, Settings), extra_keys=(ExtraKey(id="e", sha256=b"h" * 32),))
-    return build(config, {"K": "secret"}, 7.9)
+    return build(config, 7.9)
 
 
 def test_names_aliases_and_routes_are_found(catalogue):
@@ -55,14 +55,3 @@ def test_targets_are_the_model_then_its_fallbacks_then_what_else_was_decided(cat
     targets = catalogue.targets(["big"], Random(1))
     assert [target.model for target in targets] == ["big", "big", "small"]
     assert [target.model for target in catalogue.targets(["small", "big"], Random(1))] == ["small", "big", "big"]
-
-
-def test_keys_know_their_team_and_org(catalogue):
-    principal = catalogue.keys.principal("Bearer secret", "")
-    assert (principal.key_id, principal.team, principal.org) == ("k", "search", "acme")
-    assert len(catalogue.keys) == 2
-
-
-def test_a_secret_that_is_not_there_is_named():
-    with pytest.raises(ConfigError, match="env:K is not set"):
-        build(GatewayConfig.from_settings(decode(TREE, Settings)), {}, 0)

@@ -4,22 +4,26 @@ from random import Random
 
 import msgspec
 import pytest
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from trunkline_gateway.admission.admission import Admission
 from trunkline_gateway.admission.estimation import Estimator
 from trunkline_gateway.admission.gate import Gate, Terms
-from trunkline_gateway.admission.meters import AdmissionMeters
+from trunkline_gateway.admission.meters import AdmissionMeters, QueueMeters
 from trunkline_gateway.admission.rulebook import Rulebook
+from trunkline_gateway.admission.waiting import WaitingRoom
 from trunkline_gateway.analysis import Analyst
 from trunkline_gateway.attempts import Attempts
-from trunkline_gateway.auth import Principal
+from trunkline_gateway.auth import KeyRing, Principal
+from trunkline_gateway.callers import Callers, NoStoredKeys
 from trunkline_gateway.catalogue import build
 from trunkline_gateway.chunks import look, usage_in
 from trunkline_gateway.clients import Clients
 from trunkline_gateway.config import GatewayConfig
 from trunkline_gateway.door import Door, sane_traceparent
 from trunkline_gateway.edge import Visit
+from trunkline_gateway.hashing import Hasher
 from trunkline_gateway.http_app import http_app, routes_of
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
 from trunkline_gateway.openapi import document
@@ -31,6 +35,7 @@ from trunkline_gateway.routes.models import model_routes
 from trunkline_gateway.service import OneMessage
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.telemetry import Meters
+from trunkline_gateway.tenancy import tenants_of
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.config import decode
@@ -72,8 +77,9 @@ def registry():
 def pipeline_of(clock, registry):
     def made(result):
         meters = Meters(registry)
+        admission = Admission(None, AdmissionMeters(registry), clock)
         parts = Parts(
-            gate=Gate(Admission(None, AdmissionMeters(registry), clock), Estimator(), clock),
+            gate=Gate(WaitingRoom(admission, QueueMeters(registry), 0), Estimator(), clock),
             analyst=Analyst(Clients(None, None, None, {}), meters),
             attempts=Attempts(Tracing(), meters, Random(1)),
             meters=meters,
@@ -82,9 +88,10 @@ def pipeline_of(clock, registry):
             bookkeeper=Bookkeeper(None, clock, registry),
         )
         config = GatewayConfig.from_settings(decode(TREE, Settings))
-        catalogue = build(config, {}, 0)
-        limits = Terms(rulebook=Rulebook(config), pricing=Pricing(), catalogue=catalogue)
-        return Pipeline(parts, State(catalogue, {"up": Giving(result)}, Readiness(clock), limits))
+        catalogue = build(config, 0)
+        limits = Terms(rulebook=Rulebook(tenants_of(config)), pricing=Pricing(), catalogue=catalogue)
+        callers = Callers(KeyRing({}, Hasher()), NoStoredKeys(), clock)
+        return Pipeline(parts, State(catalogue, callers, {"up": Giving(result)}, Readiness(clock), limits))
 
     return made
 
@@ -124,10 +131,26 @@ async def test_failures_are_settled_too(pipeline_of, clock, result, body, outcom
     assert (made.outcome, made.status) == (outcome, status)
 
 
+async def test_an_attempt_is_noted_before_it_is_sent(pipeline_of, clock):
+    noted = []
+    pipeline = pipeline_of(Answer(body=BODY))
+    keeper, provider = pipeline._bookkeeper, pipeline.state.providers["up"]
+    keeper.begin = lambda turn, body: noted.append((turn.tried[-1].target.provider, body))
+    answer = provider.whole
+
+    async def whole(call, target, terms):
+        assert noted == [("up", ASK)]
+        return await answer(call, target, terms)
+
+    provider.whole = whole
+    await pipeline.run(turn(clock), ASK, OneMessage())
+    assert len(noted) == 1
+
+
 async def test_a_request_sees_one_configuration(pipeline_of, clock):
     pipeline = pipeline_of(Answer(body=BODY))
-    empty = build(GatewayConfig.from_settings(Settings()), {}, 0)
-    pipeline.state = State(empty, {}, pipeline.state.readiness, pipeline.state.limits)
+    empty = build(GatewayConfig.from_settings(Settings()), 0)
+    pipeline.state = structs.replace(pipeline.state, catalogue=empty, providers={})
     with pytest.raises(ModelNotFound):
         await pipeline.run(turn(clock), ASK, OneMessage())
 
@@ -158,10 +181,10 @@ def test_the_document_describes_bodies_streams_and_errors(pipeline_of, clock):
     assert names == ["listModels", "retrieveModel", "livez", "readyz", "index"]
 
 
-def test_a_key_is_needed_before_anything_of_the_body_is_read(pipeline_of, clock):
+async def test_a_key_is_needed_before_anything_of_the_body_is_read(pipeline_of, clock):
     door = Door(pipeline_of(None), clock, 100)
     with pytest.raises(Unauthenticated):
-        door.reply({"trunkline_visit": Visit([])}, Surface.CHAT)
+        await door.reply({"trunkline_visit": Visit([])}, Surface.CHAT)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ async def report(*up, routes=None, channels=None):
         },
         "routes": routes or {},
     }
-    catalogue = build(GatewayConfig.from_settings(decode(tree, Settings)), {}, 0)
+    catalogue = build(GatewayConfig.from_settings(decode(tree, Settings)), 0)
     return await readiness_of(catalogue, {"w": Workers(*up)}, channels or {}, ManualClock()).report()
 
 

@@ -3,12 +3,13 @@
 import logging
 
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, SpanContext
 from prometheus_client import CollectorRegistry
 
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.plan import Target
 from trunkline_gateway.surface import Surface
-from trunkline_gateway.telemetry import Meters, describe, log_turn
+from trunkline_gateway.telemetry import Meters, describe, log_turn, trace_id_of
 from trunkline_gateway.turn import Turn
 from trunkline_gateway.usage import CompletionDetails, PromptDetails, Usage
 
@@ -81,3 +82,8 @@ def test_headers_name_only_what_is_known():
         "x-trunkline-cache": "miss",
     }
     assert turn(target=None).headers() == []
+
+
+def test_a_trace_has_its_id_and_no_trace_has_none():
+    assert trace_id_of(NonRecordingSpan(SpanContext(trace_id=0xAB, span_id=1, is_remote=False))) == f"{0xAB:032x}"
+    assert not trace_id_of(INVALID_SPAN)

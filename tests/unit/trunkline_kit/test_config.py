@@ -111,3 +111,12 @@ def test_one_value_in_two_files_is_an_error(write, tmp_path):
 def test_decode_names_the_path():
     with pytest.raises(ConfigError, match=r"connect_s: Expected `float`"):
         decode({"connect_s": "x"}, Timeouts)
+
+
+@pytest.mark.parametrize(("text", "mark"), [("*hunter2", "*"), ("!hunter2", "!")])
+def test_text_that_yaml_takes_for_something_else_is_not_repeated(tmp_path, text, mark):
+    file = tmp_path / "trunkline.yaml"
+    file.write_text(f"listen:\n  http: {text}\n")
+    with pytest.raises(ConfigError, match=f"trunkline.yaml:2: a text that begins with [{mark}]") as refused:
+        load(file)
+    assert "hunter2" not in str(refused.value)

@@ -5,8 +5,8 @@ import pytest
 from trunkline_kit.config import decode
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.settings import Settings
-from trunkline_kit.tenant_check import tenant_problems
-from trunkline_kit.tenants import Limit, Period, Team
+from trunkline_kit.tenant_check import problems_of, tenant_problems
+from trunkline_kit.tenants import Budget, KeySpec, Limit, PerEndUser, Period, Team
 
 KEY = {"id": "k", "secret": "env:K"}
 BAD = {"limits": [{"requests": 1}]}
@@ -26,6 +26,11 @@ def problems(**tree):
         ({"projects": {"p": {"end_user": BAD}}}, "projects.p.end_user.limits[0]"),
         ({"keys": [{**KEY, **BAD}]}, "keys[0].limits[0]"),
         ({"keys": [{**KEY, "end_user": BAD}]}, "keys[0].end_user.limits[0]"),
+        ({"tags": {"beta": BAD}}, "tags.beta.limits[0]"),
+        (
+            {"identity": {"oidc": {"idp": {"issuer": "https://idp", "audience": ["a"], "end_user": BAD}}}},
+            "identity.oidc.idp.end_user.limits[0]",
+        ),
         ({"models": {"m": {"deployments": [{"provider": "p", "model": "m"}], **BAD}}}, "models.m.limits[0]"),
     ],
 )
@@ -82,3 +87,15 @@ def test_defaults_limit_nobody():
 def test_a_budget_larger_than_can_be_counted_exactly_is_refused():
     with pytest.raises(ConfigError, match="9000000"):
         decode({"teams": {"t": {"budgets": [{"amount_usd": 9_000_001, "period": "day"}]}}}, Settings)
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/33", "10.0.0", "::1/129", "1.2.3.4.5", "/8"])
+def test_a_network_has_to_be_one(network):
+    assert [path for path, _ in problems_of(KeySpec(networks=("10.1.2.3/8", network)))] == ["networks[1]"]
+
+
+def test_one_object_is_checked_by_itself():
+    wrong = Budget(amount_usd=1, period=Period.DAY, time_zone="Mars")
+    team = Team(limits=(Limit(concurrent=1), Limit()), end_user=PerEndUser(budgets=(wrong,)))
+    assert [path for path, _ in problems_of(team)] == ["limits[1]", "end_user.budgets[0].time_zone"]
+    assert list(problems_of(KeySpec(networks=("2001:db8::1", "0.0.0.0/0")))) == []

@@ -1,9 +1,10 @@
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline_policy.money import NUSD_PER_USD, nusd_of, usd_text
+from trunkline_policy.money import NUSD_PER_USD, nusd_of, usd_short, usd_text
 
 
 def test_dollars_are_taken_by_their_digits():
@@ -23,3 +24,27 @@ def test_text_is_exact_and_plain():
 def test_there_and_back(amount):
     assert nusd_of(usd_text(amount)) == amount
     assert Decimal(usd_text(amount)) * NUSD_PER_USD == amount
+
+
+@pytest.mark.parametrize(
+    ("amount_nusd", "text"),
+    [
+        (0, "0.00"),
+        (12 * NUSD_PER_USD, "12.00"),
+        (12_345_000_000, "12.34"),
+        (1_234_567_890_000_000, "1,234,567.89"),
+        (10_000_000, "0.010"),
+        (420_000, "0.00042"),
+        (1, "0.0000000010"),
+        (-1_500_000_000, "-1.50"),
+    ],
+)
+def test_people_get_cents_and_below_ten_of_them_two_digits(amount_nusd, text):
+    assert usd_short(amount_nusd) == text
+
+
+@given(st.integers(-(10**18), 10**18))
+def test_short_amounts_are_near_and_nothing_only_where_there_is_nothing(amount):
+    short = Decimal(usd_short(amount).replace(",", ""))
+    assert abs(short - Decimal(amount) / NUSD_PER_USD) <= Decimal("0.005")
+    assert (short == 0) == (amount == 0)

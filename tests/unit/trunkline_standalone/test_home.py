@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from trunkline_kit.errors import ConfigError, Conflict, Unavailable
-from trunkline_standalone.home import Home, locked, make_home, make_private_folder, require_space
+from trunkline_standalone.home import Home, announced, locked, make_home, make_private_folder, require_space
 
 HOLD = """
 import sys
@@ -81,3 +81,13 @@ def test_private_folder_is_made_once_and_closed(tmp_path):
     folder.mkdir(mode=0o755)
     make_private_folder(folder)
     assert mode(folder) == 0o700
+
+
+def test_the_url_is_there_while_the_gateway_is(tmp_path):
+    home = make_home(tmp_path)
+    with announced(home, "http://127.0.0.1:1234"):
+        assert home.url_file.read_text() == "http://127.0.0.1:1234\n"
+    assert not home.url_file.exists()
+    with pytest.raises(ValueError, match="x"), announced(home, "http://127.0.0.1:1"):
+        raise ValueError("x")
+    assert [path.name for path in home.path.iterdir() if "url" in path.name] == []

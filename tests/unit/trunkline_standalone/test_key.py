@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from trunkline_kit.errors import ConfigError
-from trunkline_standalone.key import ensure_key
+from trunkline_standalone.key import ensure_key, ensure_pepper
 
 
 def test_a_key_is_made_once(tmp_path):
@@ -54,3 +54,18 @@ def test_something_else_in_the_file_is_refused(tmp_path, text):
     with pytest.raises(ConfigError, match="holds no key"):
         ensure_key(tmp_path / "key")
     assert (tmp_path / "key").read_text() == text
+
+
+def test_a_pepper_is_made_once_for_its_owner_only(tmp_path):
+    path = tmp_path / "pepper"
+    first = ensure_pepper(path)
+    assert ensure_pepper(path) == first
+    assert len(first.reveal()) >= 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_pepper_that_was_cut_short_is_not_replaced(tmp_path):
+    (tmp_path / "pepper").write_text("short")
+    with pytest.raises(ConfigError, match="put the old file back"):
+        ensure_pepper(tmp_path / "pepper")
+    assert (tmp_path / "pepper").read_text() == "short"

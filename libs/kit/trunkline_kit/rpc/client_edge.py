@@ -6,7 +6,8 @@ from typing import Any, Self
 import grpc
 from opentelemetry.trace import get_current_span
 
-from trunkline_kit.errors import TrunklineError, from_grpc_status
+from trunkline_kit.error_shapes import from_grpc_status
+from trunkline_kit.errors import TrunklineError
 from trunkline_kit.rpc.exchange import MetadataItems
 from trunkline_kit.tracing import TRACEPARENT, traceparent_of
 

@@ -16,7 +16,8 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from grpc import StatusCode
 
-from trunkline_kit.errors import DeadlineExceeded, Internal, TrunklineError, grpc_status
+from trunkline_kit.error_shapes import grpc_status
+from trunkline_kit.errors import DeadlineExceeded, Internal, TrunklineError
 from trunkline_kit.lifecycle import Drain
 from trunkline_kit.rpc.client_edge import from_rpc_error
 from trunkline_kit.tracing import TRACEPARENT, Tracing

@@ -27,9 +27,7 @@ class PostgresOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 async def open_postgres(url: str, options: PostgresOptions | None = None) -> AsyncIterator[asyncpg.Pool]:
     """A pool for `postgresql://…`. Nothing is dialled before the first query. Raises ConfigError for a bad URL."""
     options = options or PostgresOptions()
-    # With no connection to open yet the library does not look at the URL.
-    if urlsplit(url).scheme not in {"postgresql", "postgres"}:
-        raise ConfigError("stores.database must be a URL such as postgresql://user@host:5432/trunkline")
+    _require_url(url)
     pool = await asyncpg.create_pool(
         url,
         min_size=0,
@@ -42,6 +40,24 @@ async def open_postgres(url: str, options: PostgresOptions | None = None) -> Asy
         yield pool
     finally:
         pool.terminate()
+
+
+def _require_url(url: str) -> None:
+    """With no connection to open yet the library does not look at it. Raises ConfigError.
+
+    A password with `/`, `#` or `?` in it that was not quoted is taken for a port, which the library's error would tell:
+    so none of that error goes on.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        scheme = ""
+    else:
+        scheme = parts.scheme
+    if scheme not in {"postgresql", "postgres"}:
+        text = "stores.database must be a URL such as postgresql://user@host:5432/trunkline"
+        raise ConfigError(f"{text}; in a password, write @ / # ? : as %40 %2F %23 %3F %3A")
 
 
 async def ping_postgres(pool: asyncpg.Pool) -> str:

@@ -8,15 +8,16 @@ once, then at growing intervals. What was to be settled meanwhile is kept and se
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import msgspec
 
+from trunkline_gateway.admission.memory import MemoryLimits
 from trunkline_gateway.admission.meters import AdmissionMeters
-from trunkline_gateway.admission.store import LimitStore, OperationsRefused
-from trunkline_gateway.admission.wire import Admit, Outcome, Settle
+from trunkline_gateway.admission.store import Done, Elsewhere, LimitStore, OperationsRefused
+from trunkline_gateway.admission.wire import Admit, Outcome, Query, Renew, Settle
 from trunkline_kit.errors import StoreUnavailable
 from trunkline_kit.lifecycle import background
 
@@ -30,6 +31,8 @@ PROBES_S = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Pauses before the store is asked again; the last one repeats."""
 BEAT_S = 2.0
 CLOSING_S = 1.0
+PEEK_S = 0.5
+"""For reading: somebody looks at a list, no request waits."""
 _NOT_ASKED = "not asked yet"
 
 
@@ -48,26 +51,38 @@ class Waiting(msgspec.Struct, frozen=True):
 
     op: Admit
     reply: "asyncio.Future[Outcome | None]"
+    hops: int = 0
+    """From how many nodes of a cluster it was sent away."""
+
+
+Item = Waiting | Settle | Renew
+Astray = Callable[[Item, str], None]
+"""Takes what a node of a cluster does not have the keys for, and who has them."""
 
 
 class Batcher:
-    """Talks to the store for a whole gateway."""
+    """Talks to the store, or to one node of it, for a whole gateway."""
 
-    def __init__(self, store: LimitStore, meters: AdmissionMeters, patience: Patience) -> None:
+    def __init__(self, store: LimitStore, meters: AdmissionMeters, patience: Patience, name: str = "") -> None:
         self._store = store
         self._meters = meters
         self._patience = patience
-        self._queue: deque[Waiting | Settle] = deque()
+        self._name = name
+        self._queue: deque[Item] = deque()
         self._settles = 0
         self._wake = asyncio.Event()
         self._fell = asyncio.Event()
         self._closing = asyncio.Event()
+        self._retired = False
         self.up = False
         self.gateways = 1
         """How many were alive when the store last said."""
         self.why_down = _NOT_ASKED
-        self.falls = 0
-        """How often the store went down."""
+        self.local = MemoryLimits()
+        """What is counted here while the store is down. Forgotten when it goes down the next time: until then it has
+        been settled there."""
+        self.on_fall: Callable[[], None] | None = None
+        self.on_stray: Astray | None = None
 
     async def admit(self, op: Admit) -> Outcome | None:
         """The store's decision; None when it is down."""
@@ -85,6 +100,45 @@ class Batcher:
         self._queue.append(op)
         self._settles += 1
         self._wake.set()
+
+    def renew(self, op: Renew) -> None:
+        """Forgotten while the store is down: there will be another one."""
+        if self.up:
+            self._queue.append(op)
+            self._wake.set()
+
+    def take_over(self, item: Item) -> None:
+        """What another node of the cluster was asked first."""
+        if isinstance(item, Settle):
+            self.settle(item)
+        else:
+            self._queue.append(item)
+            self._wake.set()
+
+    async def peek(self, queries: Sequence[Query]) -> list[tuple[int, int]]:
+        """Of each counter: what is used, and in how many ms it is not any more. Raises StoreUnavailable."""
+        if not self.up:
+            raise StoreUnavailable(self.why_down)
+        return await self._in_time(self._store.peek(queries), PEEK_S)
+
+    async def serve(self) -> None:
+        """Until closed; then send what is left."""
+        async with background(self.watch()), background(self.send()):
+            await self._closing.wait()
+        # Bounded: each call has its clock, and the first that fails is the last.
+        await self.flush()
+
+    def unsent(self) -> list[Item]:
+        """What is queued, taken out of the queue."""
+        left, self._queue, self._settles = list(self._queue), deque(), 0
+        return left
+
+    def retire(self) -> list[Item]:
+        """Close, because this node has left the cluster; returns what was never sent."""
+        left = self.unsent()
+        self.up, self._retired = False, True
+        self.close()
+        return left
 
     async def send(self) -> None:
         """Send what is queued, call by call, until closed."""
@@ -138,16 +192,16 @@ class Batcher:
         self.up, self.why_down = True, ""
         self._fell.clear()
         self._wake.set()
-        self._meters.store_up(up=True)
+        self._meters.store_up(up=True, lane=self._name)
         return True
 
     async def _send_batch(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
         settles = [item for item in batch if isinstance(item, Settle)]
         self._settles -= len(settles)
-        self._meters.backlog.set(self._settles)
+        self._meters.settlements_wait(self._settles, self._name)
         self._meters.batches.observe(len(batch))
-        outcomes: Sequence[Outcome | None] = [None] * len(batch)
+        outcomes: Sequence[Done] = [None] * len(batch)
         done = False
         try:
             ops = [item.op if isinstance(item, Waiting) else item for item in batch]
@@ -156,21 +210,40 @@ class Batcher:
         except OperationsRefused as error:
             # The same again every time: what was to be settled is given up, its reservations run out.
             log.error("the store refused a batch: %s", error, extra={"operations": len(batch)})  # noqa: TRY400
-            self._meters.lost.inc(len(settles))
             done = True
         except StoreUnavailable as error:
             self._down(error)
         except Exception:
             # An edge: one batch that cannot be sent must not stop all that come after it, nor the gateway.
             log.exception("a batch for the store of limits is given up", extra={"operations": len(batch)})
-            self._meters.lost.inc(len(settles))
             done = True
         finally:
             if not done:
-                # Whether the store did them is unknown. Done twice, they count once.
-                self._queue.extendleft(reversed(settles))
-                self._settles += len(settles)
-            _answer(batch, outcomes)
+                self._keep(settles)
+            self._hand_out(batch, outcomes, done=done)
+
+    def _keep(self, settles: Sequence[Settle]) -> None:
+        """Whether the store did them is unknown. Done twice, they count once."""
+        if self._retired and self.on_stray is not None:
+            for item in settles:
+                self.on_stray(item, "")
+            return
+        self._queue.extendleft(reversed(settles))
+        self._settles += len(settles)
+
+    def _hand_out(self, batch: Sequence[Item], outcomes: Sequence[Done], *, done: bool) -> None:
+        """Everybody gets their answer. What the store did not do because it is another node's goes there."""
+        for item, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Elsewhere):
+                if self.on_stray is not None:
+                    self.on_stray(item, outcome.address)
+                    continue
+                outcome = None  # noqa: PLW2901 - nobody knows where else
+            if isinstance(item, Waiting):
+                if not item.reply.done():
+                    item.reply.set_result(outcome)
+            elif done and outcome is None and isinstance(item, Settle):
+                self._meters.lost.inc()
 
     async def _in_time(self, work: Awaitable[T], timeout_s: float) -> T:
         """Raises StoreUnavailable when it takes too long."""
@@ -188,14 +261,16 @@ class Batcher:
 
     def _down(self, error: StoreUnavailable) -> None:
         if self.up or self.why_down == _NOT_ASKED:
-            self.falls += 1
-            log.warning("the store of limits is down: %s", error)
+            self.local.clear()
+            log.warning("the store of limits is down: %s", error, extra={"node": self._name})
         self.up, self.why_down = False, str(error)
-        self._meters.store_up(up=False)
+        self._meters.store_up(up=False, lane=self._name)
         waiting = [item for item in self._queue if isinstance(item, Waiting)]
         self._queue = deque(item for item in self._queue if isinstance(item, Settle))
-        _answer(waiting, [None] * len(waiting))
+        self._hand_out(waiting, [None] * len(waiting), done=False)
         self._fell.set()
+        if self.on_fall is not None:
+            self.on_fall()
 
     def _forget_oldest(self) -> None:
         for position, item in enumerate(self._queue):
@@ -206,12 +281,6 @@ class Batcher:
                 return
 
 
-def _answer(batch: Sequence[Waiting | Settle], outcomes: Sequence[Outcome | None]) -> None:
-    for item, outcome in zip(batch, outcomes, strict=True):
-        if isinstance(item, Waiting) and not item.reply.done():
-            item.reply.set_result(outcome)
-
-
 @asynccontextmanager
 async def open_batcher(
     store: LimitStore, meters: AdmissionMeters, patience: Patience | None = None, gateways: int = 1
@@ -220,10 +289,9 @@ async def open_batcher(
     batcher = Batcher(store, meters, patience or Patience())
     batcher.gateways = gateways
     await batcher.beat(CLOSING_S)
-    async with background(batcher.watch()), background(batcher.send()):
+    async with background(batcher.serve()) as served:
         try:
             yield batcher
         finally:
             batcher.close()
-    # Bounded: each call has its clock, and the first that fails is the last.
-    await batcher.flush()
+            await asyncio.wait({served})

@@ -29,6 +29,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     guessed: bool = False
     """Whether nothing at all is known of the output."""
+    counted: bool = False
+    """Whether the input was counted token by token."""
 
     @property
     def tokens(self) -> int:

@@ -1,29 +1,24 @@
 """Between the pipeline and admission: what a request will use, whose limits it meets, what it did use."""
 
-from collections.abc import Iterable
+import asyncio
 
 import msgspec
 
-from trunkline_gateway.admission.admission import Admission, Demand
 from trunkline_gateway.admission.estimation import Estimate, Estimator
-from trunkline_gateway.admission.levels import Measure, Rule
+from trunkline_gateway.admission.exact import Tokenizers
+from trunkline_gateway.admission.levels import Rule
 from trunkline_gateway.admission.rulebook import Rulebook
+from trunkline_gateway.admission.sizing import Question, Size, Tools
+from trunkline_gateway.admission.waiting import Place, WaitingRoom
 from trunkline_gateway.catalogue import Catalogue, Offer
-from trunkline_gateway.openai_types import ChatControl, CompletionControl
-from trunkline_gateway.plan import Target
-from trunkline_gateway.prices.charges import is_charged, reported
-from trunkline_gateway.prices.pricing import Pricing
+from trunkline_gateway.prices.charges import is_charged, lasted_us, reported
+from trunkline_gateway.prices.durations import Durations
+from trunkline_gateway.prices.pricing import Billing, Pricing
 from trunkline_gateway.providers.base import Call
 from trunkline_gateway.turn import Reservation, Turn
 from trunkline_kit.clock import Clock
 from trunkline_kit.settings import Route
 from trunkline_policy.costs import Tokens
-
-_GUESS_SHARE = 4
-"""A request of whose output nothing is known reserves at most this part of a limit."""
-_BY_SIZE = frozenset({Measure.TOKENS, Measure.BUDGET})
-OUTPUT_MAX = 2**31 - 1
-"""Tokens; a caller that allows more means: as many as there are."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,17 +32,20 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 class Gate:
     """Holds what is learned over requests; of a request only its turn."""
 
-    def __init__(self, admission: Admission, estimator: Estimator, clock: Clock) -> None:
-        self.admission = admission
+    def __init__(self, room: WaitingRoom, estimator: Estimator, clock: Clock) -> None:
+        self.room = room
+        self.admission = room.admission
         self._estimator = estimator
+        self._durations = Durations()
         self._clock = clock
+        self._tools = Tools(estimator=estimator, durations=self._durations, tokenizers=Tokenizers(), clock=clock)
 
     async def admit(self, turn: Turn, call: Call, found: Offer | Route, terms: Terms) -> None:
         """Reserve for a request, before anything is done for it. Without limits on its way this is a few lookups.
 
         Raises what `Admission.admit` raises.
         """
-        rules = terms.rulebook.of_caller(turn.principal, call.end_user)
+        rules = terms.rulebook.of_caller(turn.principal, turn.end_user or call.end_user, turn.tags)
         if isinstance(found, Offer):
             rules = (*rules, *terms.rulebook.of_model(found.name))
         if rules:
@@ -68,10 +66,12 @@ class Gate:
         cost_nusd = 0
         if tokens is not None and turn.target is not None:
             place = (turn.target.provider, turn.target.provider_model)
-            cost_nusd = terms.pricing.cost(*place, tokens, self._clock.now_s()).cost_nusd
+            billing = self._billed(turn, place, terms.pricing)
+            cost_nusd = terms.pricing.cost(*place, tokens, self._clock.now_s(), billing).cost_nusd
         total = 0 if tokens is None else tokens.input + tokens.output
         for ticket in reservation.tickets:
             self.admission.settle(ticket, total, cost_nusd)
+            self.room.released(ticket.keys)
         told = reported(turn.usage)
         if reservation.estimate is not None and told is not None and turn.outcome == "ok":
             self._estimator.learn(reservation.estimate, told.input, told.output)
@@ -79,53 +79,44 @@ class Gate:
     async def _reserve(
         self, turn: Turn, call: Call, rules: tuple[Rule, ...], offers: tuple[Offer, ...], terms: Terms
     ) -> None:
-        estimate = None
-        if any(rule.measure in _BY_SIZE for rule in rules):
-            estimate = self._estimate(turn, call, rules)
-        demand = Demand(
+        question = Question(
+            turn=turn,
+            call=call,
             rules=rules,
+            offers=offers,
+            pricing=terms.pricing,
             when_down=terms.rulebook.when_down(turn.principal),
-            total_s=max(offer.timeouts.total_s for offer in offers),
-            tokens=estimate.tokens if estimate else 0,
-            cost_nusd=self._dearest_nusd(estimate, offers, terms) if estimate else None,
         )
-        ticket = await self.admission.admit(demand)
+        size = Size(self._tools, question)
+        if size.estimate is not None and self.admission.near(size.demand):
+            await size.count()
+        admitted = await self.room.admit(size.demand, _place_of(turn), size.count)
+        turn.queued_ms += admitted.queued_ms
         reservation = turn.reservation
         if reservation is None:
             reservation = turn.reservation = Reservation()
-        reservation.tickets.append(ticket)
-        reservation.estimate = reservation.estimate or estimate
+        reservation.tickets.append(admitted.ticket)
+        reservation.estimate = reservation.estimate or size.estimate
 
-    def _estimate(self, turn: Turn, call: Call, rules: Iterable[Rule]) -> Estimate:
-        found = self._estimator.estimate(
-            call.control.model, turn.principal.key_id, call.body, output_max_of(call), call.choices
-        )
-        limit = min((rule.limit for rule in rules if rule.measure is Measure.TOKENS), default=None)
-        if limit is None or output_max_of(call) is not None:
-            return found
-        # What we think of the output must not make a request too large for ever, nor a mere guess keep others out.
-        room = (limit // _GUESS_SHARE if found.guessed else limit) - found.input_tokens
-        return msgspec.structs.replace(found, output_tokens=min(found.output_tokens, max(0, room)))
-
-    def _dearest_nusd(self, estimate: Estimate, offers: Iterable[Offer], terms: Terms) -> int | None:
-        """What the request costs where it costs most, among all places it may go to; None if none has a price."""
-        tokens = Tokens(uncached_input=estimate.input_tokens, output=estimate.output_tokens)
-        now_s = self._clock.now_s()
-        targets: dict[Target, None] = dict.fromkeys(target for offer in offers for target in offer.targets)
-        costs = [terms.pricing.cost(one.provider, one.provider_model, tokens, now_s) for one in targets]
-        return max((cost.cost_nusd for cost in costs if not cost.unpriced), default=None)
+    def _billed(self, turn: Turn, place: tuple[str, str], pricing: Pricing) -> Billing:
+        if not (pricing.by_time and turn.tried):
+            return Billing(team=turn.principal.team)
+        duration_us = lasted_us(turn, turn.tried[-1], asyncio.get_running_loop().time())
+        self._durations.learn(place, duration_us)
+        return Billing(team=turn.principal.team, duration_us=duration_us)
 
 
-def output_max_of(call: Call) -> int | None:
-    """The longest answer that the caller allows, per choice; None where it says nothing."""
-    control = call.control
-    if isinstance(control, ChatControl):
-        allowed = control.max_tokens if control.max_completion_tokens is None else control.max_completion_tokens
-    elif isinstance(control, CompletionControl):
-        allowed = control.max_tokens
-    else:
-        allowed = None
-    return None if allowed is None else min(max(0, allowed), OUTPUT_MAX)
+def _place_of(turn: Turn) -> Place | None:
+    """How this request waits for room; None where it does not, or has done so long enough."""
+    principal = turn.principal
+    if principal.queue_wait_s is None:
+        return None
+    left_s = principal.queue_wait_s - turn.queued_ms / 1000
+    if left_s <= 0:
+        return None
+    return Place(
+        team=f"{principal.org}/{principal.team}", weight=principal.weight, priority=principal.priority, wait_s=left_s
+    )
 
 
 def _offers(found: Offer | Route, catalogue: Catalogue) -> tuple[Offer, ...]:

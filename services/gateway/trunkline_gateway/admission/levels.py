@@ -1,4 +1,4 @@
-"""Which limits and budgets a request meets: those of its org, team, project, key, end user and model."""
+"""Which limits and budgets a request meets: those of its org, team, project, key, end user, tags and model."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +26,7 @@ class Level(Enum):
     PROJECT = "project"
     KEY = "key"
     END_USER = "end user"
+    TAG = "tag"
     MODEL = "model"
 
 

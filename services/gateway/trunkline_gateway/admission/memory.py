@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trunkline_gateway.admission.wire import Admit, Amend, Claim, Kind, Op, Outcome
+from trunkline_gateway.admission.wire import Admit, Amend, Claim, Kind, Op, Outcome, Query, Renew, Settle
 from trunkline_policy import budgets, windows
 
 SETTLED_MS = 120_000
@@ -30,6 +30,8 @@ class Lease(msgspec.Struct, frozen=True):
     lease_ms: int
     until_ms: int
     settled: bool = False
+    anew: bool = False
+    """It was not there when it was renewed, so nobody knows whether windows have counted the request."""
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -50,19 +52,31 @@ class MemoryLimits:
 
     def work(self, ops: Sequence[Op], now_ms: int) -> list[Outcome]:
         """Each operation after the other, as of `now_ms`."""
-        return [
-            self._admit(op, now_ms)
-            if isinstance(op, Admit)
-            else self._settle(op.lease_key, op.admitted_ms, op.amends, now_ms)
-            for op in ops
-        ]
+        return [self._done(op, now_ms) for op in ops]
+
+    def peek(self, queries: Sequence[Query], now_ms: int) -> list[tuple[int, int]]:
+        """Of each: what is used, and in how many ms it is not any more."""
+        found = []
+        for one in queries:
+            counter = self._counters.get(one.key) or Counter()
+            seen = look(counter, Claim(one.kind, one.key, 0, 0, one.shape), now_ms)
+            found.append((-seen.remaining, seen.reset_ms))
+        return found
 
     def clear(self) -> None:
         """Forget everything."""
         self._counters.clear()
         self._leases.clear()
 
+    def _done(self, op: Op, now_ms: int) -> Outcome:
+        if isinstance(op, Admit):
+            return self._admit(op, now_ms)
+        return self._settle(op, now_ms) if isinstance(op, Settle) else self._renew(op, now_ms)
+
     def _admit(self, op: Admit, now_ms: int) -> Outcome:
+        lease = self._lease(op.lease_key, now_ms)
+        if lease is not None:
+            return self._known(op, lease, now_ms)
         looks = [look(self._counter(claim.key), claim, now_ms) for claim in op.claims]
         refused = _worst(looks)
         if refused:
@@ -70,26 +84,49 @@ class MemoryLimits:
             return Outcome(refused, looks[refused - 1].wait_ms, now_ms, rows)
         resets = [take(self._counter(claim.key), claim, now_ms, op.lease_ms) for claim in op.claims]
         if op.lease_key:
-            self._leases[op.lease_key] = Lease(now_ms, op.lease_ms, now_ms + op.lease_ms)
-            self._leases.move_to_end(op.lease_key)
-            _trim(self._leases, self._max)
+            self._remember(op.lease_key, Lease(now_ms, op.lease_ms, now_ms + op.lease_ms))
         rows = tuple(
             (max(0, max(0, seen.remaining) - claim.cost), reset)
             for seen, claim, reset in zip(looks, op.claims, resets, strict=True)
         )
         return Outcome(0, 0, now_ms, rows)
 
-    def _settle(self, lease_key: str, admitted_ms: int, amends: Sequence[Amend], now_ms: int) -> Outcome:
-        lease = self._leases.get(lease_key)
-        if lease is not None and lease.until_ms <= now_ms:
-            lease = None
+    def _known(self, op: Admit, lease: Lease, now_ms: int) -> Outcome:
+        """Of an admission that was done before."""
+        nothing = [msgspec.structs.replace(claim, cost=0) for claim in op.claims]
+        looks = [look(self._counter(claim.key), claim, now_ms) for claim in nothing]
+        rows = tuple((max(0, seen.remaining), seen.reset_ms) for seen in looks)
+        return Outcome(0, 0, now_ms if lease.settled else lease.at_ms, rows)
+
+    def _settle(self, op: Settle, now_ms: int) -> Outcome:
+        lease = self._lease(op.lease_key, now_ms)
         if lease is not None and lease.settled:
             return Outcome(0, 0, now_ms)
-        for item in amends:
-            amend(self._counter(item.key), item, now_ms, admitted_ms, lease)
-        self._leases[lease_key] = Lease(0, 0, now_ms + SETTLED_MS, settled=True)
-        _trim(self._leases, self._max)
+        for item in op.amends:
+            amend(self._counter(item.key), item, now_ms, op.admitted_ms, lease)
+        self._remember(op.lease_key, Lease(0, 0, now_ms + SETTLED_MS, settled=True))
         return Outcome(0, 0, now_ms)
+
+    def _renew(self, op: Renew, now_ms: int) -> Outcome:
+        lease = self._lease(op.lease_key, now_ms)
+        if lease is not None and lease.settled:
+            return Outcome(0, 0, now_ms)
+        at_ms = lease.at_ms if lease else op.admitted_ms
+        lease_ms = max(now_ms + op.lease_ms - at_ms, lease.lease_ms if lease else 0)
+        longer = Lease(at_ms, lease_ms, at_ms + lease_ms, anew=lease is None or lease.anew)
+        for claim in op.claims:
+            move(self._counter(claim.key), claim, now_ms, lease, longer)
+        self._remember(op.lease_key, longer)
+        return Outcome(0, 0, now_ms)
+
+    def _lease(self, lease_key: str, now_ms: int) -> Lease | None:
+        lease = self._leases.get(lease_key)
+        return lease if lease is not None and lease.until_ms > now_ms else None
+
+    def _remember(self, lease_key: str, lease: Lease) -> None:
+        self._leases[lease_key] = lease
+        self._leases.move_to_end(lease_key)
+        _trim(self._leases, self._max)
 
     def _counter(self, key: str) -> Counter:
         counter = self._counters.get(key)
@@ -170,7 +207,7 @@ def amend(counter: Counter, item: Amend, now_ms: int, admitted_ms: int, lease: L
     """Put actuals in place of an estimate. `lease` is None where no reservation stands (any more)."""
     if item.kind is Kind.WINDOW:
         width = item.shape if isinstance(item.shape, int) else 1
-        more = item.actual - (item.estimate if lease else 0)
+        more = item.actual - (item.estimate if lease and not lease.anew else 0)
         if more > 0:
             counter.cells = windows.added(counter.cells, now_ms, width, more)
         elif lease and more < 0:
@@ -185,12 +222,33 @@ def amend(counter: Counter, item: Amend, now_ms: int, admitted_ms: int, lease: L
 def _spend(counter: Counter, item: Amend, now_ms: int, admitted_ms: int, lease: Lease | None) -> None:
     """Money counts in the period in which the request was admitted; one that is over is left alone."""
     shape = item.shape if isinstance(item.shape, tuple) else (0,)
-    start, end = budgets.current(shape, lease.at_ms if lease else admitted_ms)
+    if _open_period(counter, shape, now_ms, lease.at_ms if lease else admitted_ms, lease, item.estimate):
+        counter.spent += item.actual
+
+
+def _open_period(
+    counter: Counter, bounds: tuple[int, ...], now_ms: int, at_ms: int, lease: Lease | None, estimate: int
+) -> bool:
+    """Take a reservation out of the period that `at_ms` is in. False where that period is over and done with."""
+    start, end = budgets.current(bounds, at_ms)
     if (end is not None and end <= now_ms) or (counter.period is not None and counter.period > start):
-        return
+        return False
     if not _begin(counter, start) and lease:
-        _release(counter, lease, item.estimate)
-    counter.spent += item.actual
+        _release(counter, lease, estimate)
+    return True
+
+
+def move(counter: Counter, claim: Claim, now_ms: int, lease: Lease | None, longer: Lease) -> None:
+    """Let a reservation run out later. `lease` is None where it had run out already."""
+    if claim.kind is Kind.WINDOW:
+        return
+    if claim.kind is Kind.CONCURRENT:
+        if lease:
+            _release(counter, lease, claim.cost)
+    elif not _open_period(counter, bounds_of(claim), now_ms, longer.at_ms, lease, claim.cost):
+        return
+    cell = windows.lease_cell(longer.at_ms, longer.lease_ms)
+    counter.cells[cell] = counter.cells.get(cell, 0) + claim.cost
 
 
 def _release(counter: Counter, lease: Lease, count: int) -> None:

@@ -60,3 +60,9 @@ def refusal(rule: Rule, wait_ms: int, headers: Iterable[tuple[str, str]]) -> Tru
     else:
         text = f"{who} is over its limit of {rule.text}; try again in {duration(wait_ms)}"
     return RateLimited(text, retry_after_s=retry_after_s, headers=tuple(found))
+
+
+def with_note(error: TrunklineError, note: str) -> TrunklineError:
+    """The same, saying one thing more."""
+    text = f"{error.message}; {note}"
+    return type(error)(text, param=error.param, retry_after_s=error.retry_after_s, headers=error.headers)

@@ -4,8 +4,11 @@
 --
 -- Every key is a hash. Of a window: cell of time -> count. Of a concurrency limit: cell in which leases run out -> count.
 -- Of a budget: p -> start of the period, s -> spent, and cell in which leases run out -> reserved, in nano-dollars.
+--
+-- Version 2 renews leases, reads without writing, and does an admission that is asked for twice once. What gateways of
+-- version 1 ask for goes by the old name and means what it did.
 
-local VERSION = 1
+local VERSION = 2
 local CELLS = 20
 local LEASE_CELL_MS = 5000
 local SETTLED_MS = 120000 -- how long a settled request is remembered, so that one settled twice is settled once
@@ -14,7 +17,7 @@ local RETRY_CONCURRENT_MS = 1000
 local NEVER = -1
 
 local WINDOW, CONCURRENT, BUDGET = 1, 2, 3
-local ADMIT = 1
+local ADMIT, RENEW = 1, 3
 
 -- Libraries of Lua are there when a function runs, not while it is loaded.
 local function floor(number)
@@ -102,8 +105,21 @@ local function window_wait(cells, counts, now, width, limit, cost, used)
     return NEVER
 end
 
+-- What a lease key holds: {at, lease_ms}, counted from when the request was admitted; nil where there is none.
+-- `anew`: it was not there when it was renewed, so nobody knows whether windows have counted the request.
+local function standing(state)
+    if not state then return nil end
+    local at, lease_ms, anew = string.match(state, '^(%d+) (%d+)( ?a?)$')
+    return at and {at = tonumber(at), lease_ms = tonumber(lease_ms), anew = anew == ' a'} or nil
+end
+
+local function remember(key, lease, ttl_ms)
+    local state = whole(lease.at) .. ' ' .. whole(lease.lease_ms) .. (lease.anew and ' a' or '')
+    redis.call('SET', key, state, 'PX', whole(ttl_ms))
+end
+
 -- Each look returns: remaining before the cost, reset, wait (0: it fits), and what take needs.
-local look, take, settle = {}, {}, {}
+local look, take, settle, move = {}, {}, {}, {}
 
 look[WINDOW] = function(key, limit, cost, width, now)
     local cells, _, empty = read(key)
@@ -186,7 +202,7 @@ end
 
 -- `lease` is {at, lease_ms} for a reservation that stands, nil for one that never was or has run out.
 settle[WINDOW] = function(key, estimate, actual, width, now, lease)
-    local more = actual - (lease and estimate or 0)
+    local more = actual - (lease and not lease.anew and estimate or 0)
     if more > 0 then
         take[WINDOW](key, more, width, now, 0, {stale = {}, new = redis.call('EXISTS', key) == 0})
     elseif more < 0 then
@@ -198,14 +214,13 @@ settle[CONCURRENT] = function(key, estimate, _, _, _, lease)
     if lease then less(key, lease_cell(lease.at, lease.lease_ms), estimate) end
 end
 
--- Money counts in the period in which the request was admitted; one that is over is left alone.
-settle[BUDGET] = function(key, estimate, actual, bounds, now, lease, at)
-    local period, ending = period_of(bounds, lease and lease.at or at)
-    if ending and ending <= now then return end
+-- Takes a reservation out of the period that `at` is in. False where that period is over and done with.
+local function open_period(key, estimate, bounds, now, lease, at)
+    local period, ending = period_of(bounds, at)
+    if ending and ending <= now then return false end
     local stored = tonumber(redis.call('HGET', key, 'p'))
-    if stored and stored > period then return end
-    local fresh = not stored or stored < period
-    if fresh then
+    if stored and stored > period then return false end
+    if not stored or stored < period then
         local cells = read(key)
         local stale = {}
         for cell in pairs(cells) do stale[#stale + 1] = whole(cell) end
@@ -213,12 +228,45 @@ settle[BUDGET] = function(key, estimate, actual, bounds, now, lease, at)
     elseif lease then
         less(key, lease_cell(lease.at, lease.lease_ms), estimate)
     end
+    return true
+end
+
+-- Money counts in the period in which the request was admitted; one that is over is left alone.
+settle[BUDGET] = function(key, estimate, actual, bounds, now, lease, at)
+    if not open_period(key, estimate, bounds, now, lease, lease and lease.at or at) then return end
     if actual > 0 then redis.call('HINCRBY', key, 's', whole(actual)) end
+end
+
+-- Moves a reservation to the cell in which it now runs out; `lease` is nil where it had run out already.
+move[WINDOW] = function() end
+
+move[CONCURRENT] = function(key, count, _, now, lease, longer)
+    if lease then less(key, lease_cell(lease.at, lease.lease_ms), count) end
+    local new = redis.call('EXISTS', key) == 0
+    redis.call('HINCRBY', key, whole(lease_cell(longer.at, longer.lease_ms)), whole(count))
+    keep(key, longer.at + longer.lease_ms - now + 2 * LEASE_CELL_MS, new)
+end
+
+move[BUDGET] = function(key, count, bounds, now, lease, longer)
+    if not open_period(key, count, bounds, now, lease, longer.at) then return end
+    redis.call('HINCRBY', key, whole(lease_cell(longer.at, longer.lease_ms)), whole(count))
+end
+
+-- What an admission is told that was done before: its reply was lost, or it comes after its own settlement.
+local function known(keys, rules, state, now)
+    local rows, lease = {}, standing(state)
+    for i, rule in ipairs(rules) do
+        local remaining, reset = look[rule[1]](keys[rule[2]], rule[3], 0, rule[5], now)
+        rows[i] = {max(0, remaining), reset}
+    end
+    return {0, 0, lease and lease.at or now, rows}
 end
 
 -- op: {ADMIT, lease key or 0, lease_ms, rules}; rule: {kind, key, limit, cost, width or bounds}
 local function admit(keys, op, now)
     local rules, rows, seen, refused, longest = op[4], {}, {}, 0, 0
+    local state = op[2] > 0 and redis.call('GET', keys[op[2]])
+    if state then return known(keys, rules, state, now) end
     for i, rule in ipairs(rules) do
         local remaining, reset, wait, found = look[rule[1]](keys[rule[2]], rule[3], rule[4], rule[5], now)
         rows[i], seen[i] = {max(0, remaining), reset}, found
@@ -229,7 +277,7 @@ local function admit(keys, op, now)
         local reset = take[rule[1]](keys[rule[2]], rule[4], rule[5], now, op[3], seen[i])
         rows[i] = {max(0, rows[i][1] - rule[4]), reset}
     end
-    if op[2] > 0 then redis.call('SET', keys[op[2]], whole(now) .. ' ' .. whole(op[3]), 'PX', whole(op[3])) end
+    if op[2] > 0 then remember(keys[op[2]], {at = now, lease_ms = op[3]}, op[3]) end
     return {0, 0, now, rows}
 end
 
@@ -237,11 +285,7 @@ end
 local function settled(keys, op, now)
     local state = redis.call('GET', keys[op[2]])
     if state == 'settled' then return {0, 0, now, {}} end
-    local lease = nil
-    if state then
-        local at, lease_ms = string.match(state, '^(%d+) (%d+)$')
-        lease = {at = tonumber(at), lease_ms = tonumber(lease_ms)}
-    end
+    local lease = standing(state)
     for _, rule in ipairs(op[4]) do
         settle[rule[1]](keys[rule[2]], rule[3], rule[4], rule[5], now, lease, op[3])
     end
@@ -249,13 +293,46 @@ local function settled(keys, op, now)
     return {0, 0, now, {}}
 end
 
+-- op: {RENEW, lease key, lease_ms, rules, admitted at}; rule: {kind, key, estimate, 0, width or bounds}
+-- A lease that has run out, or was lost with a server, stands again: its request is under way.
+local function renewed(keys, op, now)
+    local key = keys[op[2]]
+    local state = redis.call('GET', key)
+    if state == 'settled' then return {0, 0, now, {}} end
+    local lease = standing(state)
+    local at = lease and lease.at or op[5]
+    local lease_ms = max(now + op[3] - at, lease and lease.lease_ms or 0)
+    local longer = {at = at, lease_ms = lease_ms, anew = not lease or lease.anew}
+    for _, rule in ipairs(op[4]) do
+        move[rule[1]](keys[rule[2]], rule[3], rule[5], now, lease, longer)
+    end
+    remember(key, longer, at + lease_ms - now)
+    return {0, 0, now, {}}
+end
+
 -- ARGV: time in milliseconds since the epoch or 0 for the server's, operations as MessagePack. Replies in kind.
 local function work(keys, args)
     local now, replies = clock(tonumber(args[1])), {}
     for i, op in ipairs(cmsgpack.unpack(args[2])) do
-        replies[i] = op[1] == ADMIT and admit(keys, op, now) or settled(keys, op, now)
+        if op[1] == ADMIT then
+            replies[i] = admit(keys, op, now)
+        elseif op[1] == RENEW then
+            replies[i] = renewed(keys, op, now)
+        else
+            replies[i] = settled(keys, op, now)
+        end
     end
     return cmsgpack.pack(replies)
+end
+
+-- ARGV: time as above, rules as MessagePack: {kind, key, width or bounds}. Replies {used, reset} of each. Writes nothing.
+local function peek(keys, args)
+    local now, rows = clock(tonumber(args[1])), {}
+    for i, rule in ipairs(cmsgpack.unpack(args[2])) do
+        local remaining, reset = look[rule[1]](keys[rule[2]], 0, 0, rule[3], now)
+        rows[i] = {0 - remaining, reset}
+    end
+    return cmsgpack.pack(rows)
 end
 
 -- KEYS: the set of gateways. ARGV: who reports, for how long, in milliseconds. Replies how many are there.
@@ -268,9 +345,15 @@ local function beat(keys, args)
 end
 
 redis.register_function('trunkline_work', work)
+redis.register_function('trunkline_work_2', work)
 redis.register_function('trunkline_beat', beat)
 redis.register_function{
     function_name = 'trunkline_version',
     callback = function() return VERSION end,
+    flags = {'no-writes', 'allow-stale'},
+}
+redis.register_function{
+    function_name = 'trunkline_peek',
+    callback = peek,
     flags = {'no-writes', 'allow-stale'},
 }

@@ -1,19 +1,20 @@
-"""The end of a request: what it cost, as a header, as metrics and as rows of the ledger."""
+"""A request in the books: noted before it is sent; at its end what it cost, as a header, as metrics and as rows."""
 
 import asyncio
 
-from opentelemetry.trace import Span, format_trace_id
 from prometheus_client import CollectorRegistry, Counter
 
 from trunkline_gateway.ledger.attempt_ids import attempt_id
 from trunkline_gateway.ledger.books import Books
-from trunkline_gateway.ledger.entries import Ending, rows_needed, rows_of
-from trunkline_gateway.ledger.rows import AttemptRow
-from trunkline_gateway.prices.charges import reported
-from trunkline_gateway.prices.pricing import Pricing
+from trunkline_gateway.ledger.entries import NO_ID, Ending, opened, read_tokens, rows_of
+from trunkline_gateway.ledger.rows import CACHED, AttemptRow
+from trunkline_gateway.ledger.slots import NO_SLOT, Progress
+from trunkline_gateway.prices.charges import lasted_us, reported
+from trunkline_gateway.prices.pricing import Billing, Pricing
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import Clock
 from trunkline_policy import estimates
+from trunkline_policy.costs import MICROS_PER_SECOND
 from trunkline_policy.money import NUSD_PER_USD, usd_text
 
 
@@ -41,29 +42,47 @@ class Bookkeeper:
         target, told = turn.target, reported(turn.usage)
         if told is None:
             turn.said_tokens = estimates.input_tokens(len(answer), estimates.PRIORS[estimates.Script.ASCII])
-        if target is None or told is None:
+        if target is None or told is None or not turn.tried:
             return
-        cost = pricing.cost(target.provider, target.provider_model, told, self._clock.now_s())
+        tried = turn.tried[-1]
+        billing = Billing(team=turn.principal.team, duration_us=lasted_us(turn, tried, tried.started_s))
+        cost = pricing.cost(target.provider, target.provider_model, told, self._clock.now_s(), billing)
         turn.cost_usd = "" if cost.unpriced else usd_text(cost.cost_nusd)
 
-    def settle(self, turn: Turn, pricing: Pricing, body: bytes, span: Span) -> None:
+    def begin(self, turn: Turn, body: bytes) -> None:
+        """Note the attempt that is about to be sent, so that it has a row even if this process is killed."""
+        if self.books is None:
+            return
+        tried = turn.tried[-1]
+        now_s = self._clock.now_s()
+        tried.attempt_id, tried.started_us = attempt_id(now_s), round(now_s * MICROS_PER_SECOND)
+        turn.read_tokens = turn.read_tokens or read_tokens(turn, body)
+        tried.slot = self.books.begin(opened(turn))
+
+    def progress(self, turn: Turn) -> Progress | None:
+        """Counts the stream of the attempt that answers; None where nobody would read it."""
+        if self.books is None:
+            return None
+        tried = turn.tried[-1]
+        return self.books.progress(tried.slot, tried.started_s)
+
+    def settle(self, turn: Turn, pricing: Pricing, body: bytes) -> None:
         """Write down each attempt. Never waits; whatever happened to the request, it is called once."""
-        needed = rows_needed(turn)
-        if not needed:
+        cached = turn.outcome == CACHED
+        if not cached and not turn.tried:
             return
         now_s = self._clock.now_s()
-        context = span.get_span_context()
         ending = Ending(
             now_s=now_s,
             loop_s=asyncio.get_running_loop().time(),
             body=body,
-            trace_id=format_trace_id(context.trace_id) if context.is_valid else "",
-            ids=[attempt_id(now_s) for _ in range(needed)],
+            cached_id=attempt_id(now_s) if cached else NO_ID,
         )
-        for row in rows_of(turn, pricing, ending):
+        slots = [NO_SLOT] if cached else [tried.slot for tried in turn.tried]
+        for row, slot in zip(rows_of(turn, pricing, ending), slots, strict=True):
             self._count(row)
             if self.books is not None:
-                self.books.record(row)
+                self.books.record(row, slot)
 
     def _count(self, row: AttemptRow) -> None:
         """Providers and models are names of the configuration: closed sets."""

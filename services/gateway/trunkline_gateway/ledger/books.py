@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from trunkline_gateway.ledger.journal import Journal
 from trunkline_gateway.ledger.loops import forever
 from trunkline_gateway.ledger.meters import LedgerMeters
 from trunkline_gateway.ledger.rows import AttemptRow, batches, decode_rows, fits
+from trunkline_gateway.ledger.slots import NO_SLOT, Progress
 from trunkline_gateway.ledger.spool import Spool
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
+
+Kept = tuple[AttemptRow, int]
+"""A row and its slot in the journal."""
 
 ROWS_PER_TURN_MAX = 4096
 """Taken from memory at once."""
@@ -45,23 +50,42 @@ class Books:
 
     enabled = True
 
-    def __init__(self, delivery: Delivery, spool: Spool, meters: LedgerMeters, clock: Clock) -> None:
+    def __init__(
+        self, delivery: Delivery, spool: Spool, meters: LedgerMeters, clock: Clock, journal: Journal | None = None
+    ) -> None:
         self._delivery = delivery
         self._spool = spool
         self._meters = meters
         self._clock = clock
-        self._rows: deque[AttemptRow] = deque()
+        self._journal = journal
+        self._rows: deque[Kept] = deque()
         self._arrived = asyncio.Event()
         self._asked_again_s = 0.0
         self._alarmed_s = -ALARM_EVERY_S
         meters.spool_limit_bytes.set(spool.limit_bytes)
 
-    def record(self, row: AttemptRow) -> None:
-        """Take a row. It leaves memory with all others of this turn of the event loop."""
+    @property
+    def folder(self) -> Path:
+        """Where spool and journals are."""
+        return self._spool.folder
+
+    def begin(self, row: AttemptRow) -> int:
+        """Keep an attempt in flight where a SIGKILL leaves it; returns its slot, for `progress` and `record`."""
+        return NO_SLOT if self._journal is None else self._journal.begin(row)
+
+    def progress(self, slot: int, started_s: float) -> Progress | None:
+        """Counts the stream of the attempt in `slot`, which began at `started_s`."""
+        return None if self._journal is None else self._journal.progress(slot, started_s)
+
+    def record(self, row: AttemptRow, slot: int = NO_SLOT) -> None:
+        """Take the row of the attempt in `slot`. It leaves memory with all others of this turn of the event loop."""
+        if self._journal is not None:
+            slot = self._journal.settle(slot, row)
         if len(self._rows) >= ROWS_IN_MEMORY_MAX:
             self._lose(1, "memory is full")
+            self._forget([slot])
             return
-        self._rows.append(row)
+        self._rows.append((row, slot))
         self._arrived.set()
 
     async def run(self) -> None:
@@ -79,7 +103,8 @@ class Books:
             taken = [self._rows.popleft() for _ in range(min(len(self._rows), ROWS_PER_TURN_MAX))]
             self._meters.waiting_rows.set(len(taken) + len(self._rows))
             try:
-                await self._deliver(taken)
+                if left := await self._deliver([row for row, _ in taken]):
+                    self._lose(left, "the spool is full or cannot be written")
             except Exception:
                 # The same rows would fail again, and keep all that come after them.
                 log.exception("usage ledger: rows could not be brought on their way")
@@ -88,14 +113,22 @@ class Books:
                 # Some may be on their way already; twice does no harm.
                 self._rows.extendleft(reversed(taken))
                 raise
+            self._forget([slot for _, slot in taken])
         self._meters.waiting_rows.set(0)
 
     async def close(self) -> None:
-        """Flush, and let go of the spool, so that another process may replay it."""
+        """Flush, and let go of spool and journal, so that another process may take what is left in them."""
         try:
             await self.flush()
         finally:
-            await asyncio.to_thread(self._spool.close)
+            await asyncio.to_thread(self._let_go)
+
+    async def bring(self, rows: Sequence[AttemptRow]) -> bool:
+        """Deliver rows of somebody else's; whether all of them are in a store or on disk now."""
+        for start in range(0, len(rows), ROWS_PER_TURN_MAX):
+            if await self._deliver(rows[start : start + ROWS_PER_TURN_MAX]):
+                return False
+        return True
 
     async def replay(self) -> int:
         """Deliver what the spool holds, segment by segment; returns how many batches. Stops where the store is away.
@@ -135,19 +168,28 @@ class Books:
             claim.close()
         return len(payloads)
 
-    async def _deliver(self, rows: Sequence[AttemptRow]) -> None:
+    async def _deliver(self, rows: Sequence[AttemptRow]) -> int:
+        """To the store, else to the spool; returns how many of them neither takes."""
         rows, payloads = self._encoded(rows)
         if not payloads:
-            return
+            return 0
         if not self._is_resting() and await self._put(payloads):
             self._meters.taken(self._delivery.path, len(rows))
-            return
+            return 0
         kept = await asyncio.to_thread(self._spool.append, payloads)
-        lost = sum(len(decode_rows(payload)) for payload in payloads[kept:])
-        self._meters.taken("spool", len(rows) - lost)
-        if lost:
-            self._lose(lost, "the spool is full or cannot be written")
+        left = sum(len(decode_rows(payload)) for payload in payloads[kept:])
+        self._meters.taken("spool", len(rows) - left)
         await self._measure_spool()
+        return left
+
+    def _let_go(self) -> None:
+        self._spool.close()
+        if self._journal is not None:
+            self._journal.close()
+
+    def _forget(self, slots: Sequence[int]) -> None:
+        if self._journal is not None:
+            self._journal.free(slots)
 
     def _encoded(self, rows: Sequence[AttemptRow]) -> tuple[Sequence[AttemptRow], list[bytes]]:
         """Those that can be encoded, and what they are then."""

@@ -1,154 +1,114 @@
-"""Usage as files for others: CSV, JSON, and FOCUS, the FinOps cost format.
+"""Usage as files for others: CSV, JSON, and FOCUS (`focus.py`)."""
 
-FOCUS columns are those of version 1.2 that can be filled from a ledger of tokens; those that are required and do not
-apply are there and empty. Source: FinOps Open Cost and Usage Specification 1.2, "Columns" (read 2026-11-24).
-"""
-
+import asyncio
 import csv
 import io
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
+import asyncpg
 import msgspec
+from msgspec import structs
 
-from trunkline_gateway.ledger.report import Line, Query
+from trunkline_gateway.ledger.focus import FOCUS_COLUMNS, focus_query, focus_rows
+from trunkline_gateway.ledger.questions import LINES_MAX, Query, zone_of
+from trunkline_gateway.ledger.report import COUNTS, Line, Report, report
+from trunkline_kit.errors import InvalidRequest
+from trunkline_policy.money import usd_text
 
-FOCUS_BY = ("org", "team", "project", "provider", "provider_model", "model", "price")
-"""What a FOCUS row is one of, for each day."""
-FOCUS_COLUMNS = (
-    "BilledCost",
-    "BillingAccountId",
-    "BillingAccountName",
-    "BillingCurrency",
-    "BillingPeriodEnd",
-    "BillingPeriodStart",
-    "ChargeCategory",
-    "ChargeClass",
-    "ChargeDescription",
-    "ChargeFrequency",
-    "ChargePeriodEnd",
-    "ChargePeriodStart",
-    "ConsumedQuantity",
-    "ConsumedUnit",
-    "ContractedCost",
-    "EffectiveCost",
-    "InvoiceIssuerName",
-    "ListCost",
-    "PricingQuantity",
-    "PricingUnit",
-    "ProviderName",
-    "PublisherName",
-    "RegionId",
-    "ResourceId",
-    "ResourceName",
-    "ResourceType",
-    "ServiceCategory",
-    "ServiceName",
-    "SkuId",
-    "SkuPriceId",
-    "SubAccountId",
-    "SubAccountName",
-    "Tags",
-)
+FORMATS = ("json", "csv", "focus")
+MEDIA = {"json": "application/json", "csv": "text/csv; charset=utf-8", "focus": "text/csv; charset=utf-8"}
+"""What a format is over HTTP."""
 _RISKY = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to spreadsheets."""
-_COUNTS = tuple(name for name in Line.__struct_fields__ if name not in {"begins", "by", "cost_nusd"})
+_MONEY = "_nusd"
+SHOWN = tuple(name for name in COUNTS if not name.endswith(_MONEY))
+"""Counts as they are; money follows as dollars."""
 
 
-def table(lines: Sequence[Line], query: Query) -> tuple[list[str], list[list[str]]]:
-    """Header and cells as text."""
-    bucket = ["begins"] if query.bucket else []
-    header = [*bucket, *dict.fromkeys(query.by), *_COUNTS, "cost_usd"]
-    return header, [_cells(line, query) for line in lines]
+async def exported(pool: asyncpg.Pool, query: Query, form: str) -> str:
+    """An answer in one of `FORMATS`: a page as JSON, all of it as CSV, which could not say that there is more.
+
+    Raises InvalidRequest, StoreUnavailable.
+    """
+    if form not in FORMATS:
+        raise InvalidRequest(f"format is one of {', '.join(FORMATS)}, not {form}", param="format")
+    whole = structs.replace(query, limit=LINES_MAX, after="")
+    asked = {"json": query, "csv": whole, "focus": focus_query(query)}
+    found = await report(pool, asked[form])
+    if found.next and form != "json":
+        raise InvalidRequest(
+            f"that is more than {LINES_MAX} lines: ask for less time, or as JSON in pages", param="since"
+        )
+    # It may be many thousand lines.
+    return await asyncio.to_thread(_WRITERS[form], found)
 
 
-def csv_text(lines: Sequence[Line], query: Query) -> str:
-    """With a header, as in RFC 4180."""
-    header, cells = table(lines, query)
-    return _csv(header, cells)
+def header(query: Query) -> list[str]:
+    """Of `cells`."""
+    return [*(["begins"] if query.bucket else []), *query.by, *SHOWN, "cost_usd"]
 
 
-def json_text(lines: Sequence[Line]) -> str:
-    """A list of objects; `cost_usd` is text, since it is exact."""
-    objects = [
-        {**({"begins": line.begins} if line.begins else {}), **line.by}
-        | {name: getattr(line, name) for name in (*_COUNTS, "cost_nusd", "cost_usd")}
-        for line in lines
-    ]
-    return msgspec.json.format(msgspec.json.encode(objects), indent=2).decode()
+def cells(line: Line, query: Query) -> list[str]:
+    """A line as text, exactly."""
+    bucket = [stamp(line.begins, query)] if query.bucket and line.begins else []
+    return [*bucket, *line.by.values(), *(str(getattr(line, name)) for name in SHOWN), line.cost_usd]
 
 
-def focus_query(since: datetime, until: datetime) -> Query:
-    """What `focus_text` needs its lines to be."""
-    return Query(since=since, until=until, by=FOCUS_BY, bucket="day")
+def csv_text(found: Report) -> str:
+    """With a header, as in RFC 4180. Without the totals, since whoever reads it adds up."""
+    return written_csv(header(found.query), (cells(line, found.query) for line in found.lines))
 
 
-def focus_text(lines: Sequence[Line]) -> str:
-    """One row for each day, account, sub-account, model and price. Answers from the cache cost nothing: no rows."""
-    rows = [_focus(line) for line in lines if line.attempts]
-    return _csv(list(FOCUS_COLUMNS), [[row.get(name, "") for name in FOCUS_COLUMNS] for row in rows])
-
-
-def _focus(line: Line) -> dict[str, str]:
-    day = line.begins or datetime.fromtimestamp(0, UTC)
-    month = day.replace(day=1)
-    by = line.by
-    cost = line.cost_usd
-    return {
-        **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), cost),
-        **dict.fromkeys(("BillingAccountId", "BillingAccountName"), by["org"]),
-        "BillingCurrency": "USD",
-        "BillingPeriodStart": _stamp(month),
-        "BillingPeriodEnd": _stamp((month + timedelta(days=32)).replace(day=1)),
-        "ChargeCategory": "Usage",
-        "ChargeDescription": f"{line.tokens} tokens of {by['provider_model']} in {line.attempts} attempts",
-        "ChargeFrequency": "Usage-Based",
-        "ChargePeriodStart": _stamp(day),
-        "ChargePeriodEnd": _stamp(day + timedelta(days=1)),
-        **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), str(line.tokens)),
-        **dict.fromkeys(("ConsumedUnit", "PricingUnit"), "Tokens"),
-        **dict.fromkeys(("InvoiceIssuerName", "ProviderName", "PublisherName"), by["provider"]),
-        **dict.fromkeys(("ResourceId", "ResourceName"), by["model"]),
-        "ResourceType": "Model",
-        "ServiceCategory": "AI and Machine Learning",
-        "ServiceName": "Model inference",
-        "SkuId": by["provider_model"],
-        "SkuPriceId": by["price"],
-        **dict.fromkeys(("SubAccountId", "SubAccountName"), by["team"]),
-        "Tags": msgspec.json.encode(_tags(line)).decode(),
+def json_text(found: Report) -> str:
+    """An object with `data` and `totals`; dollars are text, since they are exact."""
+    query = found.query
+    whole = {
+        "object": "list",
+        "since": stamp(query.since, query),
+        "until": stamp(query.until, query),
+        "data": [_object(line, query) for line in found.lines],
+        "totals": _object(found.totals, query),
+        "next": found.next,
+        "note": found.note,
     }
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
 
 
-def _tags(line: Line) -> dict[str, str]:
-    found = {
-        "project": line.by["project"],
-        "unpriced_attempts": str(line.unpriced_attempts or ""),
-        "estimated_attempts": str(line.estimated_attempts or ""),
-    }
-    return {f"trunkline/{name}": value for name, value in found.items() if value}
+def focus_text(found: Report) -> str:
+    """CSV of the columns of `focus.py`; the report must be of its query."""
+    rows = focus_rows(found.lines)
+    return written_csv(list(FOCUS_COLUMNS), ([row[name] for name in FOCUS_COLUMNS] for row in rows))
 
 
-def _cells(line: Line, query: Query) -> list[str]:
-    bucket = [_stamp(line.begins)] if query.bucket and line.begins else []
-    return [*bucket, *line.by.values(), *(str(getattr(line, name)) for name in _COUNTS), line.cost_usd]
+_WRITERS = {"json": json_text, "csv": csv_text, "focus": focus_text}
 
 
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _csv(header: list[str], rows: list[list[str]]) -> str:
+def written_csv(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A header and rows. Names come from people; a spreadsheet must not run them."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(header)
+    writer.writerow(names)
     writer.writerows([_safe(cell) for cell in row] for row in rows)
     return out.getvalue()
 
 
+def stamp(moment: datetime, query: Query) -> str:
+    """As ISO 8601 in the query's zone; `Z` for UTC."""
+    return moment.astimezone(zone_of(query.time_zone)).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _object(line: Line, query: Query) -> dict[str, Any]:
+    bucket = {"begins": stamp(line.begins, query)} if line.begins else {}
+    counts = {name: getattr(line, name) for name in COUNTS}
+    money = {name.replace(_MONEY, "_usd"): usd_text(counts[name]) for name in COUNTS if name.endswith(_MONEY)}
+    return {**bucket, **line.by, **counts, **money}
+
+
 def _safe(cell: str) -> str:
-    """Names come from people; a spreadsheet must not run them."""
     return f"'{cell}" if cell.startswith(_RISKY) and not _is_number(cell) else cell
 
 
 def _is_number(cell: str) -> bool:
-    return cell.lstrip("-").replace(".", "", 1).isdigit()
+    return cell.removeprefix("-").replace(".", "", 1).isdecimal()

@@ -4,6 +4,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 PATHS = ("stream", "direct", "spool", "lost")
 RESULTS = ("new", "known", "unfit", "unreadable")
+MISSED = ("full", "too_large", "unfit")
+SWEPT = ("settled", "lost", "damaged")
 
 
 class LedgerMeters:
@@ -40,3 +42,45 @@ class LedgerMeters:
     def up(self, store: str, *, is_up: bool) -> None:
         """`valkey` or `postgres` took, or did not take, what it was given."""
         self._up.labels(store).set(is_up)
+
+
+class JournalMeters:
+    """What the journal of attempts in flight counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.slots = Gauge("trunkline_ledger_journal_slots", "Slots of this process's journal.", registry=registry)
+        self.used = Gauge(
+            "trunkline_ledger_journal_slots_used",
+            "Attempts in flight, and rows that are not yet in a store or on disk.",
+            registry=registry,
+        )
+        self._missed = Counter(
+            "trunkline_ledger_journal_missed",
+            "Rows that were not in the journal: a SIGKILL would have lost them.",
+            ["why"],
+            registry=registry,
+        )
+        for why in MISSED:
+            self._missed.labels(why)
+
+    def missed(self, why: str) -> None:
+        """A row that is not in the journal."""
+        self._missed.labels(why).inc()
+
+
+class SweepMeters:
+    """What the sweeper counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._swept = Counter(
+            "trunkline_ledger_swept",
+            "Rows of gateways that were killed: settled, lost in flight and estimated, damaged.",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in SWEPT:
+            self._swept.labels(kind)
+
+    def swept(self, kind: str, rows: int) -> None:
+        """Rows that another process left."""
+        self._swept.labels(kind).inc(rows)

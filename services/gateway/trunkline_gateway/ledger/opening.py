@@ -17,11 +17,12 @@ from prometheus_client import CollectorRegistry
 
 from trunkline_gateway.ledger.books import Books, Delivery
 from trunkline_gateway.ledger.consumer import Consumer, Writer
+from trunkline_gateway.ledger.journal import Journal, open_journal
 from trunkline_gateway.ledger.loops import forever
-from trunkline_gateway.ledger.meters import LedgerMeters
+from trunkline_gateway.ledger.meters import JournalMeters, LedgerMeters
 from trunkline_gateway.ledger.postgres import UsageStore
 from trunkline_gateway.ledger.spool import Spool
-from trunkline_gateway.ledger.stream import BLOCK_S, CLAIM_AFTER_S, UsageStream
+from trunkline_gateway.ledger.stream import BLOCK_S, UsageStream
 from trunkline_kit.accounts import Ledger
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import ConfigError, StoreUnavailable
@@ -46,7 +47,6 @@ class LedgerOptions(Struct, frozen=True, kw_only=True):
     redis: Secret | None = None
     database: Secret | None = None
     ledger: Ledger = Ledger()
-    claim_after_s: float = CLAIM_AFTER_S
 
 
 @asynccontextmanager
@@ -75,11 +75,13 @@ async def open_ledger(options: LedgerOptions, clock: Clock, registry: CollectorR
             client = await stack.enter_async_context(open_valkey(url, ValkeyOptions(connections=4)))
             patient = ValkeyOptions(timeout_s=BLOCK_S + 1.0, connections=2)
             reader = await stack.enter_async_context(open_valkey(url, patient))
-            stream = UsageStream(client, reader, consumer_name(), ledger.stream_limit_entries, options.claim_after_s)
+            stream = UsageStream(client, reader, consumer_name(), ledger.stream_limit_entries, ledger.claim_after_s)
             delivery = Streamed(stream)
             await stack.enter_async_context(background(Consumer(stream, writer, meters).run()))
             await stack.enter_async_context(background(forever("tidying the stream", partial(_tidy, stream))))
-        books = Books(delivery, await asyncio.to_thread(open_spool, ledger), meters, clock)
+        spool = await asyncio.to_thread(open_spool, ledger)
+        journal = await asyncio.to_thread(_open_journal, spool.folder, JournalMeters(registry))
+        books = Books(delivery, spool, meters, clock, journal)
         stack.push_async_callback(_end, books)
         await stack.enter_async_context(background(books.run()))
         await stack.enter_async_context(background(forever("replaying the spool", partial(_replay, books))))
@@ -119,6 +121,15 @@ def open_spool(ledger: Ledger) -> Spool:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"ledger.spool_dir: cannot write to {folder}")
     return Spool(folder, ledger.spool_limit_bytes)
+
+
+def _open_journal(folder: Path, meters: JournalMeters) -> Journal | None:
+    """None where there can be none: a gateway that serves is worth more than a row after a SIGKILL."""
+    try:
+        return open_journal(folder, meters)
+    except OSError as error:
+        log.error("usage ledger: no journal in %s, a SIGKILL loses what is in flight: %s", folder, error)  # noqa: TRY400
+        return None
 
 
 def default_spool_folder() -> Path:

@@ -27,7 +27,10 @@ _TYPES = {
     "attempt": "smallint",
     "streamed": "boolean",
     "unpriced": "boolean",
+    "tags": "text[]",
 }
+TAG_SEPARATOR = "\x1f"
+"""Between the tags of a row on their way to the database: `unnest` would take an array of arrays apart altogether."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,9 +45,19 @@ def column_type(name: str) -> str:
     return _TYPES.get(name, "bigint" if counted else "text")
 
 
+def _parameter_type(name: str) -> str:
+    return "text" if name == "tags" else column_type(name)
+
+
+def _selected(name: str) -> str:
+    return "string_to_array(tags, chr(31))" if name == "tags" else name
+
+
 INSERT = (
     f"INSERT INTO {TABLE} ({', '.join(columns())})"  # noqa: S608 - names of our own fields only
-    f" SELECT * FROM unnest({', '.join(f'${at}::{column_type(name)}[]' for at, name in enumerate(columns(), 1))})"
+    f" SELECT {', '.join(_selected(name) for name in columns())}"
+    f" FROM unnest({', '.join(f'${at}::{_parameter_type(name)}[]' for at, name in enumerate(columns(), 1))})"
+    f" AS batch({', '.join(columns())})"
     " ON CONFLICT DO NOTHING"
 )
 
@@ -169,11 +182,15 @@ def moment_of(row: AttemptRow) -> datetime:
 
 def arrays(rows: Sequence[AttemptRow]) -> list[list[Any]]:
     """One list for each column."""
-    names = AttemptRow.__struct_fields__
-    return [
-        [moment_of(row) for row in rows] if name == "started_us" else [getattr(row, name) for row in rows]
-        for name in names
-    ]
+    return [_column(name, rows) for name in AttemptRow.__struct_fields__]
+
+
+def _column(name: str, rows: Sequence[AttemptRow]) -> list[Any]:
+    if name == "started_us":
+        return [moment_of(row) for row in rows]
+    if name == "tags":
+        return [TAG_SEPARATOR.join(row.tags) for row in rows]
+    return [getattr(row, name) for row in rows]
 
 
 def down(error: Exception) -> StoreUnavailable:

@@ -7,6 +7,7 @@ import msgspec
 
 ROWS_PER_BATCH_MAX = 256
 TEXT_CHARS_MAX = 256
+TAGS_MAX = 16
 
 OK = "ok"
 CANCELLED = "client_cancelled"
@@ -18,8 +19,16 @@ ERROR_PREFIX = "error:"
 
 REPORTED = "reported"
 ESTIMATED = "estimated"
+"""Input by its size; output by the pieces of a stream that were passed on."""
 NOTHING = "none"
 """The provider used nothing that it would charge for."""
+
+RETRY = "retry"
+"""The same place again."""
+FAILOVER = "failover"
+"""Another deployment of the same model."""
+FALLBACK = "fallback"
+"""Another model."""
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -62,6 +71,15 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     trace_id: str = ""
     project: str = ""
     end_user: str = ""
+    tags: tuple[str, ...] = ()
+    """Of the key and of the request."""
+    reason: str = ""
+    """Why it went where it went: `retry`, `failover` or `fallback` after another one; empty for the first."""
+    audio_input_tokens: int = 0
+    """This and the next three are parts of the uncached input and of the output, as reasoning is."""
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
 
 
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode

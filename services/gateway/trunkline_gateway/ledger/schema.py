@@ -51,6 +51,20 @@ CREATE INDEX usage_attempts_request ON usage_attempts (request_id);
 COMMENT ON TABLE usage_attempts IS 'One row for each attempt at a provider. Append only. Money is in nano-dollars.';
 """,
     ),
+    # Constant defaults: Postgres (11 or newer) rewrites no rows for them, and an older gateway goes on inserting.
+    Migration(
+        number=2,
+        name="tags_reason_audio_images",
+        sql="""
+ALTER TABLE usage_attempts
+    ADD COLUMN tags text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN reason text NOT NULL DEFAULT '',
+    ADD COLUMN audio_input_tokens bigint NOT NULL DEFAULT 0,
+    ADD COLUMN audio_output_tokens bigint NOT NULL DEFAULT 0,
+    ADD COLUMN image_input_tokens bigint NOT NULL DEFAULT 0,
+    ADD COLUMN image_output_tokens bigint NOT NULL DEFAULT 0;
+""",
+    ),
 )
 
 

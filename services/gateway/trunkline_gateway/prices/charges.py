@@ -1,11 +1,13 @@
 """What of a request a provider charges for: one rule for limits, budgets and the ledger."""
 
-from trunkline_gateway.turn import Turn
+from trunkline_gateway.turn import Tried, Turn
 from trunkline_gateway.usage import Usage
-from trunkline_policy.costs import Tokens, classified
+from trunkline_kit.errors import KeyRevoked
+from trunkline_policy.costs import MICROS_PER_SECOND, Counts, Tokens, classified
 
-CHARGED = frozenset({"ok", "broken", "cancelled"})
-"""Outcomes of requests whose last attempt the provider took on: to the end, until it broke, until the caller left."""
+CHARGED = frozenset({"ok", "broken", "cancelled", KeyRevoked.reason})
+"""Outcomes of requests whose last attempt the provider took on: to the end, until it broke, until the caller left, or
+their key was revoked."""
 
 
 def is_charged(turn: Turn) -> bool:
@@ -21,9 +23,26 @@ def reported(usage: Usage | None) -> Tokens | None:
     if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
         return None
     return classified(
-        prompt=usage.input_tokens,
-        cache_read=usage.cached_tokens,
-        cache_write=0,
-        completion=usage.output_tokens,
-        reasoning=usage.reasoning_tokens,
+        Counts(
+            prompt=usage.input_tokens,
+            cache_read=usage.cached_tokens,
+            cache_write=usage.cache_write_tokens,
+            audio_input=usage.audio_input_tokens,
+            image_input=usage.image_input_tokens,
+            completion=usage.output_tokens,
+            reasoning=usage.reasoning_tokens,
+            audio_output=usage.audio_output_tokens,
+            image_output=usage.image_output_tokens,
+        )
     )
+
+
+def lasted_us(turn: Turn, tried: Tried, loop_s: float) -> int:
+    """How long an attempt took, to the microsecond; `loop_s` is now, on the loop's clock.
+
+    A stream lasts until it was settled, a whole answer until it was there: what its caller does with it later does not
+    count.
+    """
+    open_end = tried.ended_s is None or (turn.stream and not tried.failed and tried is turn.tried[-1])
+    ended_s = loop_s if open_end or tried.ended_s is None else tried.ended_s
+    return max(0, round((ended_s - tried.started_s) * MICROS_PER_SECOND))

@@ -6,7 +6,7 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
 
-from trunkline_gateway.prices.table import DatedPrice, Match, Table, TableModel, TableProvider
+from trunkline_gateway.prices.table import FORMAT, DatedPrice, Match, Table, TableModel, TableProvider
 from trunkline_kit.errors import Unavailable
 from trunkline_policy.costs import Price, Rates, Tier
 from trunkline_policy.money import nusd_of
@@ -23,6 +23,10 @@ _RATES = {
     "cache_read": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
     "reasoning": "output_reasoning_mtok",
+    "audio_input": "input_audio_mtok",
+    "image_input": "input_image_mtok",
+    "audio_output": "output_audio_mtok",
+    "image_output": "output_image_mtok",
 }
 """Our classes of tokens and the package's names for their prices, in dollars per million tokens."""
 _PER_THOUSAND_REQUESTS = "requests_kcount"
@@ -38,7 +42,10 @@ def installed_table() -> Table:
 
 
 def table_of(providers: Iterable[Foreign], source_version: str) -> Table:
-    """Only prices of text tokens and of requests are taken; a model without any is left out, and so is unpriced."""
+    """Only prices of tokens and of requests are taken; a model with neither is left out, and so is unpriced.
+
+    So is one that has a price for sound or images only: its text would be free.
+    """
     taken = (
         TableProvider(
             id=provider.id,
@@ -49,7 +56,7 @@ def table_of(providers: Iterable[Foreign], source_version: str) -> Table:
         for provider in providers
     )
     kept = tuple(one for one in taken if one.models or one.fallbacks)
-    return Table(source=SOURCE, source_version=source_version, licence=LICENCE, providers=kept)
+    return Table(source=SOURCE, source_version=source_version, licence=LICENCE, format=FORMAT, providers=kept)
 
 
 def _models(provider: Foreign) -> Iterator[TableModel]:

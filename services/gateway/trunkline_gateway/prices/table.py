@@ -12,6 +12,8 @@ from trunkline_kit.errors import ConfigError
 from trunkline_policy.costs import Price
 
 SHIPPED = "table.json"
+FORMAT = 2
+"""Of the file. 1 has no rates of sound and images, and does not say its format; it can still be read."""
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -69,6 +71,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     source: str
     source_version: str
     licence: str
+    format: int = 1
+    """See `FORMAT`."""
     providers: tuple[TableProvider, ...]
 
     @property
@@ -98,13 +102,25 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 yield found
 
 
+class _Head(msgspec.Struct, frozen=True):
+    """What can be read of any format."""
+
+    format: int = 1
+
+
 _decode = msgspec.json.Decoder(Table).decode
+_decode_head = msgspec.json.Decoder(_Head).decode
 
 
 def load_table(path: str | None = None) -> Table:
     """The table in `path`, or the shipped one. Raises ConfigError for a file that is not there or not a table."""
     try:
         data = Path(path).read_bytes() if path else (files(__package__) / SHIPPED).read_bytes()
+        if (found := _decode_head(data).format) > FORMAT:
+            raise ConfigError(
+                f"prices.table: {path or SHIPPED} has format {found}, and this version of Trunkline knows formats up to"
+                f" {FORMAT}; make it again with this version's `trunkline prices import`"
+            )
         return _decode(data)
     except OSError as error:
         raise ConfigError(f"prices.table: cannot read {path or SHIPPED}: {error.strerror or error}") from error

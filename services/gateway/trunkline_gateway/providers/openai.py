@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import aiohttp
 from aiohttp.payload import BytesPayload, Payload
+from msgspec import structs
 from yarl import URL
 
 from trunkline_gateway import body as bodies
@@ -18,6 +19,7 @@ from trunkline_gateway.sse import DONE, SseParser
 from trunkline_gateway.surface import PATHS
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import UpstreamError, UpstreamUnavailable
+from trunkline_kit.redaction import REDACTED
 from trunkline_kit.secrets import Secret, resolve
 from trunkline_kit.settings import OpenAIProvider
 from trunkline_kit.tracing import TRACEPARENT
@@ -38,8 +40,11 @@ class OpenAICompatible:
 
     kind = "openai"
 
-    def __init__(self, name: str, settings: OpenAIProvider, session: aiohttp.ClientSession, clock: Clock) -> None:
+    def __init__(
+        self, name: str, settings: OpenAIProvider, key: Secret, session: aiohttp.ClientSession, clock: Clock
+    ) -> None:
         self.name = name
+        self._key = key
         self._session = session
         self._clock = clock
         base = settings.base_url.rstrip("/")
@@ -54,7 +59,7 @@ class OpenAICompatible:
             raise self._broken("was cut off in mid-answer", error) from error
         finally:
             reply.release()
-        return _answer_of(self.name, data)
+        return _answer_of(self.name, data, self._key)
 
     async def stream(self, call: Call, target: Target, terms: Terms) -> "EventStream":
         reply = await self._post(call, target, terms)
@@ -63,7 +68,7 @@ class OpenAICompatible:
             reply.close()
             text = f"provider {self.name!r} answered a stream with {kind or 'no content type'} instead of events"
             raise AttemptFailed(FailureKind.UNFIT, UpstreamError(text))
-        return EventStream(self.name, reply)
+        return EventStream(self.name, reply, self._key)
 
     async def check(self, provider_model: str) -> str | None:  # noqa: ARG002 - the Protocol's
         """Always fit: only a request shows whether a foreign provider answers, and asking costs its rate."""
@@ -94,7 +99,7 @@ class OpenAICompatible:
             data = b""
         finally:
             reply.release()
-        return judge(self.name, reply.status, reply.headers, data, self._clock.now_s())
+        return judge(self.name, reply.status, reply.headers, without(self._key, data), self._clock.now_s())
 
     def _broken(self, what: str, error: Exception) -> AttemptFailed:
         text = f"provider {self.name!r} {what}: {type(error).__name__}"
@@ -113,10 +118,11 @@ class JsonBody(BytesPayload):
 class EventStream:
     """A provider's stream: whatever has arrived is looked at together."""
 
-    __slots__ = ("_done", "_parser", "_provider", "_reply")
+    __slots__ = ("_done", "_key", "_parser", "_provider", "_reply")
 
-    def __init__(self, provider: str, reply: aiohttp.ClientResponse) -> None:
+    def __init__(self, provider: str, reply: aiohttp.ClientResponse, key: Secret) -> None:
         self._provider = provider
+        self._key = key
         self._reply = reply
         self._parser = SseParser()
         self._done = False
@@ -140,7 +146,11 @@ class EventStream:
         if found[-1] == DONE or DONE in found:
             self._done = True
             found = found[: found.index(DONE)]
-        return [chunk_of(data) for data in found]
+        return [self._chunk(data) for data in found]
+
+    def _chunk(self, data: bytes) -> Chunk:
+        chunk = chunk_of(data)
+        return structs.replace(chunk, error=without(self._key, chunk.error)) if chunk.error else chunk
 
     async def release(self) -> None:
         """After `[DONE]` only the body's end is left to read, and the connection can serve the next request."""
@@ -156,7 +166,13 @@ class EventStream:
         self._reply.close()
 
 
-def _answer_of(provider: str, data: bytes) -> Answer:
+def without(key: Secret, said: bytes) -> bytes:
+    """What a provider says of an error, without our key: some repeat it, and the caller may get to read it."""
+    value = key.reveal().encode()
+    return said.replace(value, REDACTED.encode()) if value else said
+
+
+def _answer_of(provider: str, data: bytes, key: Secret) -> Answer:
     """Raises AttemptFailed for a whole answer that is not one, though it came with 200."""
     try:
         seen = look(data)
@@ -164,7 +180,7 @@ def _answer_of(provider: str, data: bytes) -> Answer:
         raise AttemptFailed(FailureKind.BROKEN, error) from error
     if not seen.choices and not seen.data:
         if bytes(seen.error) != b"null":
-            raise in_stream(provider, bytes(seen.error))
+            raise in_stream(provider, without(key, bytes(seen.error)))
         raise AttemptFailed(FailureKind.BROKEN, UpstreamError(f"provider {provider!r} answered with nothing"))
     return Answer(body=data, usage=usage_in(seen.usage))
 
@@ -205,4 +221,4 @@ async def open_openai(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
     ) as session:
-        yield OpenAICompatible(name, settings, session, clock)
+        yield OpenAICompatible(name, settings, key, session, clock)

@@ -1,6 +1,8 @@
 """A stream on its way: held until it means something, passed on as it comes. Cut short, it never looks complete."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import msgspec
 
@@ -9,8 +11,9 @@ from trunkline_gateway.plan import FailureKind, Target
 from trunkline_gateway.providers.base import AttemptFailed, Call, ChunkStream, Provider, Terms
 from trunkline_gateway.providers.statuses import in_stream, stream_error
 from trunkline_gateway.sink import Sink
+from trunkline_gateway.standing import Standing
 from trunkline_gateway.usage import Usage
-from trunkline_kit.errors import DeadlineExceeded, TrunklineError, UpstreamError
+from trunkline_kit.errors import DeadlineExceeded, KeyRevoked, TrunklineError, UpstreamError
 
 HELD_CHUNKS_MAX = 64
 HELD_BYTES_MAX = 256 * 1024
@@ -33,8 +36,17 @@ class Relayed(msgspec.Struct, kw_only=True):
     """Events that were passed on."""
     usage: Usage | None = None
     complete: bool = False
+    was_cut: bool = False
+    """Its key stopped while it ran."""
     chunks: list[bytes] | None = None
     """Everything that was said, where somebody wants to keep it."""
+
+    @property
+    def outcome(self) -> str:
+        """How the request ended."""
+        if self.complete:
+            return "ok"
+        return KeyRevoked.reason if self.was_cut else "broken"
 
 
 async def begin(provider: Provider, call: Call, target: Target, terms: Terms) -> Started:
@@ -79,11 +91,16 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True):
 class Relay:
     """Passes one started stream on to one sink."""
 
-    def __init__(self, call: Call, provider_name: str, clocks: Clocks, *, keep: bool) -> None:
+    def __init__(
+        self, call: Call, provider_name: str, clocks: Clocks, standing: Standing | None = None, *, keep: bool
+    ) -> None:
         self._call = call
+        self._scope = standing.scope if standing is not None else nullcontext
         self._provider = provider_name
         self._clocks = clocks
         self.relayed = Relayed(chunks=[] if keep else None)
+        self.progress: Callable[[int, float], None] | None = None
+        """Told how many events were passed on, and when on the loop's clock, before the caller gets them."""
 
     async def run(self, started: Started, sink: Sink) -> None:
         """Relay to the end and tell the sink how it ended. Cancelled, it cuts the stream.
@@ -107,7 +124,11 @@ class Relay:
     async def _pumped(self, started: Started, sink: Sink) -> TrunklineError:
         """Pass everything on; returns what is wrong with the stream if it is not complete now."""
         try:
-            await self._pump(started, sink)
+            with self._scope():
+                await self._pump(started, sink)
+        except KeyRevoked as error:
+            self.relayed.was_cut = True
+            return error
         except TimeoutError:
             return self._too_slow()
         except AttemptFailed as failed:
@@ -125,6 +146,8 @@ class Relay:
                 datas, error = self._pass(batch)
                 if datas:
                     self.relayed.pieces += len(datas)
+                    if self.progress is not None:
+                        self.progress(self.relayed.pieces, loop.time())
                     await sink.events(datas)
                 if error is not None:
                     raise error

@@ -23,6 +23,6 @@ def chat_route(door: Door) -> HTTPRouteHandler:
         tags=["models"],
     )
     async def create_chat_completion(scope: Scope) -> Reply:
-        return door.reply(scope, Surface.CHAT)
+        return await door.reply(scope, Surface.CHAT)
 
     return create_chat_completion

@@ -23,6 +23,6 @@ def completion_route(door: Door) -> HTTPRouteHandler:
         tags=["models"],
     )
     async def create_completion(scope: Scope) -> Reply:
-        return door.reply(scope, Surface.COMPLETION)
+        return await door.reply(scope, Surface.COMPLETION)
 
     return create_completion

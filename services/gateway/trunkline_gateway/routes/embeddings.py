@@ -23,6 +23,6 @@ def embedding_route(door: Door) -> HTTPRouteHandler:
         tags=["models"],
     )
     async def create_embedding(scope: Scope) -> Reply:
-        return door.reply(scope, Surface.EMBEDDING)
+        return await door.reply(scope, Surface.EMBEDDING)
 
     return create_embedding

@@ -28,6 +28,7 @@ class Index(msgspec.Struct, frozen=True):
         "GET /livez",
         "GET /readyz",
         "GET /openapi.json",
+        "/admin/v1: keys, teams, limits, budgets, usage, audit log; see /openapi.json",
     )
 
 

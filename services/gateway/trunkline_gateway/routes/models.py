@@ -40,7 +40,7 @@ def model_routes(door: Door) -> tuple[HTTPRouteHandler, ...]:
         tags=["models"],
     )
     async def list_models(scope: Scope) -> Response[ModelList]:
-        return Response(models_of(door, scope))
+        return Response(await models_of(door, scope))
 
     @get(
         "/v1/models/{model_id:path}",
@@ -50,7 +50,7 @@ def model_routes(door: Door) -> tuple[HTTPRouteHandler, ...]:
         tags=["models"],
     )
     async def retrieve_model(scope: Scope) -> Response[ModelCard]:
-        principal = door.principal(visit_of(scope))
+        principal = await door.principal(visit_of(scope))
         catalogue = door.pipeline.state.catalogue
         name = str(scope["path_params"]["model_id"]).removeprefix("/")
         catalogue.resolve(name, principal)
@@ -59,8 +59,8 @@ def model_routes(door: Door) -> tuple[HTTPRouteHandler, ...]:
     return list_models, retrieve_model
 
 
-def models_of(door: Door, scope: Scope) -> ModelList:
+async def models_of(door: Door, scope: Scope) -> ModelList:
     """Raises Unauthenticated."""
-    principal = door.principal(visit_of(scope))
+    principal = await door.principal(visit_of(scope))
     catalogue = door.pipeline.state.catalogue
     return ModelList([ModelCard(name, catalogue.created_s) for name in catalogue.visible(principal)])

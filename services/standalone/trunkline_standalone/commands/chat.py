@@ -8,14 +8,8 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from trunkline_kit.errors import (
-    ConfigError,
-    InvalidRequest,
-    TrunklineError,
-    Unauthenticated,
-    Unavailable,
-    UpstreamError,
-)
+from trunkline_kit.errors import InvalidRequest, TrunklineError, Unauthenticated, Unavailable, UpstreamError
+from trunkline_standalone.remote import DEFAULT_URL, Remote, key_of, told_of, url_of
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=120.0)
 _LINE_BYTES_MAX = 1 << 20
@@ -28,8 +22,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     model: str
-    url: str
+    url: str | None
+    """None: the gateway of the home folder."""
     key: str | None
+    """None: the home folder's."""
     system: str | None
     stream: bool
 
@@ -60,16 +56,8 @@ def run_chat(question: Question, home: Path) -> None:
         question = msgspec.structs.replace(question, text=sys.stdin.read())
     if not question.text.strip():
         raise InvalidRequest("nothing to say; give the text, or `-` and something on standard input")
-    asyncio.run(_print(question, question.key or _key_of(home.expanduser() / "key")))
-
-
-def _key_of(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise ConfigError(
-            f"no key: {path} cannot be read; start a gateway with `trunkline up`, or give --key or TRUNKLINE_API_KEY"
-        ) from error
+    remote = Remote(url=question.url, key=question.key, home=home)
+    asyncio.run(_print(msgspec.structs.replace(question, url=url_of(remote)), key_of(remote)))
 
 
 async def _print(question: Question, key: str) -> None:
@@ -83,24 +71,18 @@ async def _print(question: Question, key: str) -> None:
 
 async def answer(question: Question, key: str) -> AsyncIterator[str]:
     """The answer's pieces. Raises Unavailable when nobody listens, UpstreamError for an answer that breaks off."""
-    url = f"{question.url.rstrip('/').removesuffix('/v1')}/v1/chat/completions"
+    base = (question.url or DEFAULT_URL).rstrip("/").removesuffix("/v1")
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    try:
+    with told_of(base):
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT, read_bufsize=_LINE_BYTES_MAX) as session,
-            session.post(url, data=_body(question), headers=headers) as response,
+            session.post(f"{base}/v1/chat/completions", data=_body(question), headers=headers) as response,
         ):
             if response.status != 200:
                 raise _refusal(response.status, await response.read())
             pieces = _pieces(response.content) if question.stream else _whole(response)
             async for text in pieces:
                 yield text
-    except aiohttp.InvalidURL as error:
-        raise InvalidRequest(f"{question.url} is no URL; --url takes one such as http://127.0.0.1:8080") from error
-    except aiohttp.ClientConnectorError as error:
-        raise Unavailable(f"no gateway answers at {question.url}; start one with `trunkline up`") from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UpstreamError(f"the answer broke off: {type(error).__name__}; ask again") from error
 
 
 def _body(question: Question) -> bytes:

@@ -24,13 +24,14 @@ from trunkline_kit.metrics import Metrics, open_metrics
 from trunkline_kit.parts import Kit
 from trunkline_kit.rpc import Net
 from trunkline_kit.runner import reload
+from trunkline_kit.secrets import Secret
 from trunkline_kit.settings import Settings
 from trunkline_kit.tracing import Tracing
 from trunkline_standalone.app import Standalone, StandaloneConfig, open_standalone
 from trunkline_standalone.banner import Ready, show
 from trunkline_standalone.config import AUTO, default_settings, local_workers, on_port
-from trunkline_standalone.home import Home, locked, make_home, require_space
-from trunkline_standalone.key import OwnerKey, ensure_key
+from trunkline_standalone.home import Home, announced, locked, make_home, require_space
+from trunkline_standalone.key import OwnerKey, ensure_key, ensure_pepper
 from trunkline_standalone.metrics import Merged
 from trunkline_standalone.preparation import Wanted, prepare_all, wanted
 from trunkline_standalone.stores import StoreUrls, open_stores, store_urls
@@ -59,6 +60,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     settings: Settings
     stores: StoreUrls
     key: OwnerKey
+    pepper: Secret | None
+    """None: the settings name one."""
     source: ConfigSource | None
     environment: Mapping[str, str]
     notes: tuple[str, ...] = ()
@@ -79,6 +82,7 @@ def run_up(options: UpOptions, environment: Mapping[str, str]) -> None:
             settings=settings,
             stores=urls,
             key=ensure_key(home.key_file),
+            pepper=ensure_pepper(home.pepper_file) if settings.identity.pepper is None else None,
             source=source,
             environment=environment,
             notes=notes,
@@ -133,9 +137,10 @@ async def serve(plan: Plan) -> None:
     """Open everything, show how to use it, wait for a stop signal, close everything in reverse."""
     with stop_signals() as stop:
         async with open_everything(plan) as standalone:
-            if not stop.is_set:
-                show(_ready(plan, standalone), Console())
-            await stop.wait()
+            with announced(plan.home, standalone.gateway.address):
+                if not stop.is_set:
+                    show(_ready(plan, standalone), Console())
+                await stop.wait()
             _say_stopping(stop, plan.settings.server.drain_grace_s)
 
 
@@ -160,6 +165,7 @@ async def open_everything(plan: Plan) -> AsyncIterator[Standalone]:
             extra_keys=(owner,),
             redis=stores.urls.redis,
             database=stores.urls.database,
+            pepper=plan.pepper,
             extra_checks=stores.checks(),
         )
         standalone = await stack.enter_async_context(open_standalone(config, kit))

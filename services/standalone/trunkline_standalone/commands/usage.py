@@ -2,29 +2,27 @@
 
 import asyncio
 import csv
-import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from msgspec import Struct
+import asyncpg
+from msgspec import Struct, structs
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from trunkline_gateway.ledger.exports import csv_text, focus_query, focus_text, json_text, table
-from trunkline_gateway.ledger.report import Line, Query, checked, moment, usage
+from trunkline_gateway.ledger.exports import FORMATS as FILES
+from trunkline_gateway.ledger.exports import cells, exported, header
+from trunkline_gateway.ledger.questions import LINES_MAX, PAGE_LINES, Asked, Query, query_of
+from trunkline_gateway.ledger.report import Line, Report, report
 from trunkline_kit.clock import SystemClock
-from trunkline_kit.config import load
-from trunkline_kit.errors import InvalidRequest, Unavailable
-from trunkline_kit.settings import Stores
-from trunkline_kit.stores.postgres import PostgresOptions, open_postgres
-from trunkline_standalone.embedded.postgres import database_url
-from trunkline_standalone.embedded.sockets import sockets_folder
-from trunkline_standalone.stores import store_urls
+from trunkline_kit.errors import InvalidRequest
+from trunkline_standalone.ledger_database import opened_ledger
+from trunkline_standalone.tables import note
 
-FORMATS = ("table", "csv", "focus", "json")
-QUERY_TIMEOUT_S = 60.0
+FORMATS = ("table", *FILES)
 _SHOWN = (
     "requests",
     "failed_attempts",
@@ -44,6 +42,11 @@ class UsageOptions(Struct, frozen=True, kw_only=True):
     bucket: str | None = None
     since: str = "7d"
     until: str | None = None
+    time_zone: str = "UTC"
+    where: tuple[str, ...] = ()
+    """`team=search`, any number of them."""
+    limit: int | None = None
+    after: str = ""
     form: str = "table"
     config: Path | None = None
     home: Path
@@ -53,70 +56,80 @@ def run_usage(options: UsageOptions, environment: Mapping[str, str]) -> None:
     """Print it. Raises InvalidRequest for what cannot be asked, Unavailable where no database is to be found."""
     if options.form not in FORMATS:
         raise InvalidRequest(f"--format must be one of {', '.join(FORMATS)}, not {options.form}")
-    query = query_of(options, datetime.fromtimestamp(SystemClock().now_s(), UTC))
-    lines = asyncio.run(_lines(ledger_url(options, environment), query))
-    if options.form == "table" and Console().is_terminal:
-        Console().print(_table(lines, query))
-        return
-    print(told(lines, query, options.form), end="", file=sys.stdout)  # noqa: T201 - the command's answer
+    query = asked_by(options, datetime.fromtimestamp(SystemClock().now_s(), UTC))
+
+    async def work(pool: asyncpg.Pool) -> None:
+        if options.form == "table":
+            show(await report(pool, query), Console())
+        else:
+            text = await exported(pool, query, options.form)
+            print(text, end="", file=sys.stdout)  # noqa: T201 - the command's answer
+
+    asyncio.run(opened_ledger(options.config, options.home, environment, work))
 
 
-def query_of(options: UsageOptions, now: datetime) -> Query:
+def asked_by(options: UsageOptions, now: datetime) -> Query:
     """Raises InvalidRequest."""
-    since = moment(options.since, now)
-    until = moment(options.until, now) if options.until else now
-    if options.form == "focus":
-        return focus_query(since, until)
-    by = checked([name.strip() for name in options.by.split(",") if name.strip()], options.bucket)
-    return Query(since=since, until=until, by=by, bucket=options.bucket)
+    where = []
+    for text in options.where:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidRequest(f"--where takes DIMENSION=VALUE, such as team=search, not {text}")
+        where.append((name.strip(), value))
+    limit = options.limit or PAGE_LINES
+    query = query_of(
+        Asked(
+            by=(options.by,),
+            bucket=options.bucket,
+            since=options.since,
+            until=options.until,
+            time_zone=options.time_zone,
+            where=tuple(where),
+            limit=limit,
+            after=options.after,
+        ),
+        now,
+    )
+    return query if options.limit or options.form == "table" else structs.replace(query, limit=LINES_MAX)
 
 
-def ledger_url(options: UsageOptions, environment: Mapping[str, str]) -> str:
-    """The file's database, the environment's, or the one of a `trunkline up` that runs on this home now."""
-    stores = load(options.config).settings.stores if options.config else Stores()
-    database = store_urls(stores, environment).database
-    if database is not None:
-        return database.reveal()
-    folder = sockets_folder(options.home.expanduser().absolute(), environment.get("XDG_RUNTIME_DIR", ""))
-    if not folder.is_dir():
-        raise Unavailable(
-            f"no `trunkline up` runs on {options.home}; start it, or name the database with --config or"
-            " TRUNKLINE_DATABASE_URL"
-        )
-    return database_url(folder)
+def show(found: Report, console: Console) -> None:
+    """A table with its totals on a terminal; tab-separated lines in a pipe."""
+    kept = [at for at, name in enumerate(header(found.query)) if name in {*_SHOWN, "begins", *found.query.by}]
+    names = [header(found.query)[at] for at in kept]
+    rows = [_picked(line, found.query, kept) for line in found.lines]
+    if console.is_terminal:
+        console.print(_table(found, names, rows))
+    else:
+        writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
+        writer.writerows([names, *rows])
+    if found.note and console.is_terminal:
+        note(found.note)
+    if found.next:
+        note(f"there are more lines: --after {found.next}")
 
 
-def told(lines: Sequence[Line], query: Query, form: str) -> str:
-    """The text of a format; a table in a pipe is tab-separated."""
-    if form == "focus":
-        return focus_text(lines)
-    if form == "csv":
-        return csv_text(lines, query)
-    if form == "json":
-        return json_text(lines) + "\n"
-    header, rows = _narrow(lines, query)
-    out = io.StringIO()
-    csv.writer(out, delimiter="\t", lineterminator="\n").writerows([header, *rows])
-    return out.getvalue()
+def _picked(line: Line, query: Query, kept: list[int]) -> list[str]:
+    row = cells(line, query)
+    return [row[at] for at in kept]
 
 
-def _narrow(lines: Sequence[Line], query: Query) -> tuple[list[str], list[list[str]]]:
-    header, rows = table(lines, query)
-    kept = [at for at, name in enumerate(header) if name in _SHOWN or name == "begins" or name in query.by]
-    return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
-
-
-def _table(lines: Sequence[Line], query: Query) -> Table:
-    header, rows = _narrow(lines, query)
-    shown = Table(box=None, header_style="bold")
-    for name in header:
-        shown.add_column(name.replace("_", " "), justify="right" if name in _SHOWN else "left")
+def _table(found: Report, names: list[str], rows: list[list[str]]) -> Table:
+    table = Table(box=None, header_style="bold", show_footer=bool(found.lines))
+    totals = cells(found.totals, structs.replace(found.query, by=(), bucket=None))
+    summed = dict(zip(header(structs.replace(found.query, by=(), bucket=None)), totals, strict=True))
+    for at, name in enumerate(names):
+        is_count = name in _SHOWN
+        footer = _grouped(summed[name]) if is_count else "all" * (at == 0)
+        justify = "right" if is_count else "left"
+        table.add_column(Text(name.replace("_", " ")), footer=Text(footer, style="bold"), justify=justify)  # type: ignore[arg-type]
     for row in rows:
-        shown.add_row(*row)
-    return shown
+        table.add_row(
+            *(Text(_grouped(cell) if name in _SHOWN else cell) for name, cell in zip(names, row, strict=True))
+        )
+    return table
 
 
-async def _lines(url: str, query: Query) -> list[Line]:
-    options = PostgresOptions(connections=1, command_timeout_s=QUERY_TIMEOUT_S)
-    async with open_postgres(url, options) as pool:
-        return await usage(pool, query)
+def _grouped(number: str) -> str:
+    whole, point, part = number.partition(".")
+    return f"{int(whole):,}{point}{part}"

@@ -8,7 +8,7 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
-from trunkline_gateway.admission.meters import AdmissionMeters
+from trunkline_gateway.admission.meters import AdmissionMeters, QueueMeters
 from trunkline_testkit.valkey import valkey_server
 
 
@@ -29,3 +29,8 @@ def valkey(valkey_url: str) -> Iterator[redis.Redis]:
 @pytest.fixture
 def meters() -> AdmissionMeters:
     return AdmissionMeters(CollectorRegistry())
+
+
+@pytest.fixture
+def queue_meters() -> QueueMeters:
+    return QueueMeters(CollectorRegistry())

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from trunkline_gateway.admission.batching import BATCH_MAX, Batcher, Patience, open_batcher
-from trunkline_gateway.admission.store import OperationsRefused
-from trunkline_gateway.admission.wire import Admit, Outcome, Settle
+from trunkline_gateway.admission.store import Elsewhere, OperationsRefused
+from trunkline_gateway.admission.wire import Admit, Outcome, Renew, Settle
 from trunkline_kit.errors import StoreUnavailable
 
 
@@ -83,7 +83,6 @@ async def test_a_store_that_is_too_slow_once_is_asked_again_at_once(store, meter
     async with open_batcher(store, meters, Patience(timeout_s=0.01, grace_s=0.01)) as batcher:
         store.stuck = asyncio.Event()
         assert await ask(batcher, 3) == [None] * 3
-        assert batcher.falls == 1
         store.stuck = None
         await until(lambda: batcher.up)
         assert None not in await ask(batcher, 3)
@@ -162,3 +161,81 @@ async def test_an_answer_to_a_beat_that_makes_no_sense_is_a_store_that_is_down(s
         assert (batcher.up, batcher.why_down) == (False, "ValueError while it was asked")
         store.beats_fail = None
         await until(lambda: batcher.up)
+
+
+def renew(number):
+    return Renew(f"lease-{number}", 30_000, 0, ())
+
+
+async def test_renewals_go_with_the_rest_and_are_forgotten_while_the_store_is_down(store, meters):
+    async with open_batcher(store, meters) as batcher:
+        batcher.renew(renew(1))
+        await ask(batcher, 1)
+        assert store.calls[0] == [renew(1), admit(0)]
+        store.fails = StoreUnavailable("gone")
+        batcher.renew(renew(2))
+        await until(lambda: not batcher.up)
+        batcher.renew(renew(3))
+        assert batcher.unsent() == []
+        store.fails = None
+        await until(lambda: batcher.up)
+
+
+async def test_what_is_counted_here_is_forgotten_when_the_store_goes_down_the_next_time(store, meters):
+    async with open_batcher(store, meters) as batcher:
+        fallen = []
+        batcher.on_fall = lambda: fallen.append(1)
+        for falls in (1, 2):
+            store.fails = StoreUnavailable("gone")
+            assert await ask(batcher, 1) == [None]
+            assert not batcher.local._leases
+            batcher.local.work([admit(7)], 0)
+            assert len(fallen) >= falls
+            store.fails = None
+            await until(lambda: batcher.up)
+            assert batcher.local._leases
+
+
+async def test_reading_has_its_own_patience_and_takes_nobody_down(store, meters):
+    async with open_batcher(store, meters, Patience(timeout_s=0.01, grace_s=0.0)) as batcher:
+
+        async def peek(queries):
+            await asyncio.sleep(0.03)
+            return [(1, 2)]
+
+        store.peek = peek
+        assert await batcher.peek([None]) == [(1, 2)]
+        store.fails = StoreUnavailable("gone")
+        await ask(batcher, 1)
+        with pytest.raises(StoreUnavailable, match="gone"):
+            await batcher.peek([None])
+
+
+async def test_what_is_elsewhere_goes_there_or_is_not_answered(store, meters):
+    async def work(ops):
+        return [Elsewhere("h:1") if op.lease_key != "lease-0" else Outcome(0, 0, 1) for op in ops]
+
+    store.work = work
+    async with open_batcher(store, meters) as batcher:
+        assert [outcome and outcome.now_ms for outcome in await ask(batcher, 2)] == [1, None]
+        strays = []
+        batcher.on_stray = lambda item, address: strays.append((item, address))
+        batcher.settle(settle(1))
+        batcher.settle(settle(0))
+        await until(lambda: strays)
+    assert strays == [(settle(1), "h:1")]
+
+
+async def test_a_node_that_is_retired_gives_back_what_it_has_not_done(store, meters):
+    batcher = Batcher(store, meters, Patience())
+    strays = []
+    batcher.on_stray = lambda item, address: strays.append(item)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(batcher.serve())
+        await until(lambda: batcher.up)
+        store.stuck = asyncio.Event()
+        batcher.settle(settle(1))
+        await until(lambda: store.calls)
+        batcher.take_over(settle(2))
+        assert batcher.retire() == [settle(2)]
+    assert strays == [settle(1)]

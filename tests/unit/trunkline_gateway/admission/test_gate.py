@@ -5,8 +5,10 @@ import pytest
 
 from trunkline_gateway.admission.admission import Admission
 from trunkline_gateway.admission.estimation import Estimator
-from trunkline_gateway.admission.gate import OUTPUT_MAX, Gate, Terms, output_max_of
+from trunkline_gateway.admission.gate import Gate, Terms
 from trunkline_gateway.admission.rulebook import Rulebook
+from trunkline_gateway.admission.sizing import OUTPUT_MAX, output_max_of
+from trunkline_gateway.admission.waiting import WaitingRoom
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.catalogue import build
 from trunkline_gateway.config import GatewayConfig
@@ -14,6 +16,7 @@ from trunkline_gateway.pipeline import call_of
 from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.pricing import Pricing, Quote
 from trunkline_gateway.surface import Surface
+from trunkline_gateway.tenancy import tenants_of
 from trunkline_gateway.turn import Tried, Turn
 from trunkline_gateway.usage import Usage, usage_of
 from trunkline_kit.clock import ManualClock
@@ -45,13 +48,13 @@ def terms():
         ("up", name): (Quote(since_s=0, price=Price(rates=Rates(output=rate)), version="test"),)
         for name, rate in rates.items()
     }
-    return Terms(rulebook=Rulebook(config), pricing=Pricing(quotes), catalogue=build(config, {}, 0))
+    return Terms(rulebook=Rulebook(tenants_of(config)), pricing=Pricing(quotes), catalogue=build(config, 0))
 
 
 @pytest.fixture
-def gate(meters):
+def gate(meters, queue_meters):
     clock = ManualClock()
-    return Gate(Admission(None, meters, clock), Estimator(), clock)
+    return Gate(WaitingRoom(Admission(None, meters, clock), queue_meters, 10), Estimator(), clock)
 
 
 async def reserved(gate, terms, body, surface=Surface.CHAT):
@@ -69,7 +72,7 @@ def chat(model="m", **rest):
 
 async def costs_of(turn):
     """Of its claims: tokens, then money."""
-    return tuple(claim.cost for claim in turn.reservation.tickets[0].claims)
+    return tuple(claim.cost for claim in turn.reservation.tickets[0].holds[0].claims)
 
 
 async def test_the_dearest_place_is_what_money_is_reserved_for(gate, terms):
@@ -153,3 +156,33 @@ async def test_a_report_without_counts_teaches_nothing(gate, terms):
         gate.settle(turn, terms)
         gate.admission._memory.clear()
     assert (await reserved(gate, terms, chat())).reservation.estimate == before
+
+
+async def test_what_is_paid_by_time_is_reserved_by_what_it_took_before(gate, terms):
+    price = Price(rates=Rates(), gpu_second_nusd=100_000_000)
+    pricing = Pricing({("up", "x"): (Quote(since_s=0, price=price, version="gpu"),)})
+    terms = msgspec.structs.replace(terms, pricing=pricing)
+    turn = await reserved(gate, terms, chat(max_tokens=1))
+    assert (await costs_of(turn))[1] == 100_000_000
+    turn.outcome, turn.usage = "ok", usage_of(1, 1)
+    turn.tried = [Tried(target=TARGET, started_s=10.0, ended_s=12.0)]
+    gate.settle(turn, terms)
+    budget = next(counter for key, counter in gate.admission._memory._counters.items() if ":budget:" in key)
+    assert budget.spent == 200_000_000
+    assert (await costs_of(await reserved(gate, terms, chat(max_tokens=1))))[1] == 200_000_000
+
+
+async def test_a_team_reserves_and_pays_its_own_price(gate, terms):
+    def quotes(rate):
+        return (Quote(since_s=0, price=Price(rates=Rates(output=rate)), version="v"),)
+
+    pricing = Pricing(
+        {("up", "x"): quotes(1_000_000_000_000)}, of_teams={("default", "up", "x"): quotes(3_000_000_000_000)}
+    )
+    terms = msgspec.structs.replace(terms, pricing=pricing)
+    turn = await reserved(gate, terms, chat(max_tokens=10))
+    assert (await costs_of(turn))[1] == 30_000_000
+    turn.outcome, turn.usage, turn.tried = "ok", usage_of(0, 5), [Tried(target=TARGET, started_s=0)]
+    gate.settle(turn, terms)
+    budget = next(counter for key, counter in gate.admission._memory._counters.items() if ":budget:" in key)
+    assert budget.spent == 15_000_000

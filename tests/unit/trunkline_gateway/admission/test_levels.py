@@ -8,9 +8,11 @@ from trunkline_gateway.admission.levels import Bounds, Calendar, Level, Measure,
 from trunkline_gateway.admission.rulebook import Rulebook
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.config import GatewayConfig
+from trunkline_gateway.tenancy import Tenants, tenants_of
 from trunkline_kit.config import decode
-from trunkline_kit.settings import Settings, WhenStoreIsDown
-from trunkline_kit.tenants import Budget, Limit, Period
+from trunkline_kit.identity import Oidc
+from trunkline_kit.settings import Settings
+from trunkline_kit.tenants import Budget, KeySpec, Limit, PerEndUser, Period, Tag, WhenStoreIsDown
 
 DAY_MS = 86_400_000
 
@@ -97,7 +99,7 @@ TREE = {
 
 
 def rulebook(tree):
-    return Rulebook(GatewayConfig.from_settings(decode(tree, Settings)))
+    return Rulebook(tenants_of(GatewayConfig.from_settings(decode(tree, Settings))))
 
 
 def test_a_caller_meets_every_level():
@@ -126,3 +128,42 @@ def test_a_models_counter_is_one_over_all_orgs():
 def test_a_rulebook_knows_whether_it_says_anything(tree, limits, budgets):
     book = rulebook(tree)
     assert (book.has_limits, book.has_budgets) == (limits, budgets)
+
+
+def test_tags_count_apart_in_each_org_and_only_those_that_have_limits():
+    book = Rulebook(Tenants(tags={"nightly": Tag(limits=(Limit(concurrent=1),)), "plain": Tag()}))
+    here, there = (Principal(key_id="k", org=org) for org in ("acme", "other"))
+    (rule,) = book.of_caller(here, "", ("plain", "nightly", "unknown"))
+    assert (rule.level, rule.name, rule.key) == (Level.TAG, "nightly", "tl:{acme}:tag:nightly:concurrent")
+    assert book.of_caller(there, "", ("nightly",))[0].key != rule.key
+    assert book.of_caller(here, "") == ()
+
+
+def test_an_issuer_of_tokens_counts_as_a_key_with_its_name():
+    limit = (Limit(concurrent=1),)
+    oidc = Oidc(
+        issuer="https://id.example",
+        audience=("a",),
+        limits=limit,
+        end_user=PerEndUser(limits=limit),
+        when_store_is_down=WhenStoreIsDown.CLOSED,
+    )
+    book = Rulebook(Tenants(oidc={"corp": oidc}, keys={"k": KeySpec(limits=limit)}))
+    caller = Principal(key_id="corp", subject="ada")
+    assert [rule.level for rule in book.of_caller(caller, "ada")] == [Level.KEY, Level.END_USER]
+    assert book.when_down(caller) is WhenStoreIsDown.CLOSED
+
+
+def test_rules_of_one_owner_are_those_of_their_requests():
+    book = rulebook(TREE)
+    for level, name in ((Level.ORG, "acme"), (Level.TEAM, "t"), (Level.PROJECT, "p"), (Level.KEY, "k")):
+        (rule,) = book.of_owner(level, "acme", name)
+        assert rule in book.of_caller(Principal(key_id="k", team="t", org="acme", project="p"), "")
+    assert book.of_owner(Level.MODEL, "", "m") == book.of_model("m")
+    assert book.of_owner(Level.END_USER, "acme", "ada") == ()
+
+
+def test_many_keys_without_limits_cost_little():
+    book = Rulebook(Tenants(keys={f"k{number}": KeySpec() for number in range(50_000)}))
+    assert not book.has_limits
+    assert not book._keys.bounds

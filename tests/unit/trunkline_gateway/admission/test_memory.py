@@ -2,12 +2,25 @@
 
 from importlib.resources import files
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trunkline_gateway.admission.memory import MemoryLimits
-from trunkline_gateway.admission.wire import Admit, Amend, Claim, Kind, Settle, packed, unpacked
+from trunkline_gateway.admission.wire import (
+    Admit,
+    Amend,
+    Claim,
+    Kind,
+    Query,
+    Renew,
+    Settle,
+    packed,
+    packed_queries,
+    unpacked,
+    unpacked_uses,
+)
 
 DAY_MS = 86_400_000
 T0_MS = 20_000 * DAY_MS + 5_000_000
@@ -35,7 +48,9 @@ ADMITS = st.tuples(
     st.sampled_from([1_000, 30_000, 330_000]),
 )
 SETTLES = st.tuples(st.just("settle"), st.integers(0, 30), st.sampled_from([0.0, 0.5, 1.0, 1.5]))
-SCRIPTS = st.lists(st.tuples(STEPS, st.one_of(ADMITS, ADMITS, SETTLES)), max_size=30)
+RENEWS = st.tuples(st.just("renew"), st.integers(0, 30), st.sampled_from([1_000, 30_000, 330_000]))
+AGAIN = st.tuples(st.just("again"), st.integers(0, 30))
+SCRIPTS = st.lists(st.tuples(STEPS, st.one_of(ADMITS, ADMITS, SETTLES, RENEWS, AGAIN)), max_size=30)
 
 
 def amends(claims, share):
@@ -43,7 +58,7 @@ def amends(claims, share):
 
 
 def operations(script):
-    """Times and operations; a settle is of any admit before it, also one that was refused, expired or settled."""
+    """Times and operations; what is no admit is of any before it, also of one that was refused, expired or settled."""
     now_ms, admits = T0_MS, []
     for step_ms, what in script:
         now_ms += step_ms
@@ -53,12 +68,34 @@ def operations(script):
             yield now_ms, admits[-1][1]
         elif admits:
             at_ms, admit = admits[what[1] % len(admits)]
-            yield now_ms, Settle(admit.lease_key, at_ms, amends(admit.claims, what[2]))
+            if what[0] == "settle":
+                yield now_ms, Settle(admit.lease_key, at_ms, amends(admit.claims, what[2]))
+            elif what[0] == "renew":
+                yield now_ms, Renew(admit.lease_key, what[2], at_ms, admit.claims)
+            else:
+                yield now_ms, admit
 
 
 def in_valkey(client, ops, now_ms):
     keys, blob = packed(ops)
-    return unpacked(client.execute_command("FCALL", "trunkline_work", len(keys), *keys, now_ms, blob))
+    return unpacked(client.execute_command("FCALL", "trunkline_work_2", len(keys), *keys, now_ms, blob))
+
+
+def read_in_valkey(client, queries, now_ms):
+    keys, blob = packed_queries(queries)
+    return unpacked_uses(client.execute_command("FCALL_RO", "trunkline_peek", len(keys), *keys, now_ms, blob))
+
+
+ALL = tuple(
+    Query(kind, f"tl:{{o}}:{key}", shape)
+    for kind, key, shape in (
+        (Kind.WINDOW, "r1", 50),
+        (Kind.WINDOW, "t1", 3000),
+        (Kind.CONCURRENT, "c1", 0),
+        (Kind.BUDGET, "b1", BOUNDS),
+        (Kind.BUDGET, "b2", TOTAL),
+    )
+)
 
 
 @pytest.fixture
@@ -77,19 +114,23 @@ def test_both_decide_the_same(loaded, script):
     given_ms = {}
     for now_ms, op in operations(script):
         # Leases run out in the store by its own clock, in memory by the one given: here neither may.
-        if isinstance(op, Settle) and now_ms >= given_ms.get(op.lease_key, now_ms + 1):
+        if now_ms >= given_ms.get(op.lease_key, now_ms + 1):
             continue
-        if isinstance(op, Admit):
+        if isinstance(op, Admit | Renew):
             given_ms[op.lease_key] = now_ms + min(op.lease_ms, 900)
         assert in_valkey(loaded, [op], now_ms) == memory.work([op], now_ms)
+        assert read_in_valkey(loaded, ALL, now_ms) == memory.peek(ALL, now_ms)
 
 
 @given(SCRIPTS)
 @settings(max_examples=60)
 def test_what_is_admitted_keeps_within_its_limits(script):
-    memory = MemoryLimits()
+    memory, known = MemoryLimits(), set()
     for now_ms, op in operations(script):
         outcome = memory.work([op], now_ms)[0]
+        if op.lease_key in known:
+            continue
+        known |= {op.lease_key} if not outcome.refused else set()
         if isinstance(op, Admit) and not outcome.refused:
             assert all(0 <= left <= claim.limit for (left, _), claim in zip(outcome.rows, op.claims, strict=True))
         if isinstance(op, Admit) and outcome.refused:
@@ -164,3 +205,99 @@ def test_memory_is_bounded():
     assert len(memory._counters) == len(memory._leases) == 10
     memory.clear()
     assert not memory._counters
+
+
+@given(SCRIPTS)
+@settings(max_examples=60)
+def test_admitting_twice_is_admitting_once(script):
+    once, twice = MemoryLimits(), MemoryLimits()
+    for now_ms, op in operations(script):
+        first = once.work([op], now_ms)
+        assert twice.work([op], now_ms) == first
+        if isinstance(op, Admit) and not first[0].refused:
+            again = twice.work([op], now_ms)[0]
+            assert (again.refused, [left for left, _ in again.rows]) == (0, [left for left, _ in first[0].rows])
+
+
+def concurrent(lease, *, limit=1):
+    return Admit(f"tl:{{o}}:lease:{lease}", 30_000, (Claim(Kind.CONCURRENT, "tl:{o}:c", limit, 1),))
+
+
+def renewed(op, at_ms):
+    return Renew(op.lease_key, 30_000, at_ms, op.claims)
+
+
+@pytest.mark.parametrize("where", ["valkey", "memory"])
+def test_a_renewed_reservation_stays_and_one_that_is_not_renewed_goes_within_forty_seconds(loaded, where):
+    memory = MemoryLimits()
+
+    def done(op, now_ms):
+        return in_valkey(loaded, [op], now_ms)[0] if where == "valkey" else memory.work([op], now_ms)[0]
+
+    alive, other = concurrent("alive"), concurrent("other")
+    assert done(alive, T0_MS).refused == 0
+    for second in range(10, 300, 10):
+        done(renewed(alive, T0_MS), T0_MS + second * 1000)
+        assert done(other, T0_MS + second * 1000).refused == 1
+    # The gateway is killed: nothing more is heard of it.
+    assert done(other, T0_MS + 319_000).refused == 1
+    assert done(other, T0_MS + 290_000 + 40_000).refused == 0
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 2.0])
+def test_a_reservation_that_ran_out_and_was_renewed_settles(loaded, share):
+    """Money and places as any other. What windows have counted nobody knows: they count what was used once more."""
+    claims = (
+        Claim(Kind.WINDOW, "tl:{o}:w", 1_000, 100, 3000),
+        Claim(Kind.BUDGET, "tl:{o}:b", 1_000, 100, BOUNDS),
+        Claim(Kind.CONCURRENT, "tl:{o}:c", 1, 1),
+    )
+    op = Admit("tl:{o}:lease:1", 30_000, claims)
+    queries = [Query(claim.kind, claim.key, claim.shape) for claim in claims]
+    for forgotten in (False, True):
+        loaded.flushdb()
+        in_valkey(loaded, [op], T0_MS)
+        if forgotten:
+            loaded.delete(op.lease_key)
+        in_valkey(loaded, [renewed(op, T0_MS)], T0_MS + 36_000)
+        assert [used for used, _ in read_in_valkey(loaded, queries, T0_MS + 36_000)] == [100, 100, 1]
+        in_valkey(loaded, [Settle(op.lease_key, T0_MS, amends(claims, share))], T0_MS + 37_000)
+        used = [used for used, _ in read_in_valkey(loaded, queries, T0_MS + 37_000)]
+        counted = 100 + 100 * share if forgotten else 100 * share
+        assert used == [round(counted), round(100 * share), 0]
+
+
+def test_what_was_admitted_without_the_store_is_counted_there_once(loaded):
+    """Renewed first, or settled at once: the store had never heard of it."""
+    claims = (Claim(Kind.WINDOW, "tl:{o}:w", 1_000, 100, 3000), Claim(Kind.BUDGET, "tl:{o}:b", 1_000, 100, BOUNDS))
+    queries = [Query(claim.kind, claim.key, claim.shape) for claim in claims]
+    op = Admit("tl:{o}:lease:1", 30_000, claims)
+    for renewals in (0, 1, 2):
+        loaded.flushdb()
+        for _ in range(renewals):
+            in_valkey(loaded, [renewed(op, T0_MS)], T0_MS + 5_000)
+        in_valkey(loaded, [Settle(op.lease_key, T0_MS, amends(claims, 0.7))], T0_MS + 6_000)
+        assert [used for used, _ in read_in_valkey(loaded, queries, T0_MS + 6_000)] == [70, 70]
+
+
+def test_a_settled_request_is_not_renewed(loaded):
+    op = concurrent("late")
+    in_valkey(loaded, [op, Settle(op.lease_key, T0_MS, amends(op.claims, 0)), renewed(op, T0_MS)], T0_MS)
+    assert in_valkey(loaded, [concurrent("next")], T0_MS)[0].refused == 0
+
+
+def test_an_admission_that_comes_after_its_own_settlement_reserves_nothing(loaded):
+    op = concurrent("late")
+    in_valkey(loaded, [Settle(op.lease_key, T0_MS, amends(op.claims, 0)), op], T0_MS)
+    assert in_valkey(loaded, [concurrent("next")], T0_MS)[0].refused == 0
+
+
+def test_what_gateways_of_version_1_send_means_what_it_did(loaded):
+    op = concurrent("old")
+    keys, blob = [op.lease_key, "tl:{o}:c"], msgspec.msgpack.encode([(1, 1, 30_000, [(2, 2, 1, 1, 0)])])
+    for refused in (0, 0):
+        (reply,) = unpacked(loaded.execute_command("FCALL", "trunkline_work", len(keys), *keys, T0_MS, blob))
+        assert reply.refused == refused
+    blob = msgspec.msgpack.encode([(2, 1, T0_MS, [(2, 2, 1, 0, 0)])])
+    loaded.execute_command("FCALL", "trunkline_work", len(keys), *keys, T0_MS, blob)
+    assert read_in_valkey(loaded, [Query(Kind.CONCURRENT, "tl:{o}:c")], T0_MS) == [(0, 0)]

@@ -2,14 +2,27 @@
 
 from importlib.resources import files
 
+import msgspec
 import pytest
+from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError, TryAgainError
 
-from trunkline_gateway.admission.store import VERSION, OperationsRefused, ValkeyLimits, open_limit_client
-from trunkline_gateway.admission.wire import Admit, Amend, Claim, Kind, Settle, packed, unpacked
+from trunkline_gateway.admission.store import (
+    VERSION,
+    Elsewhere,
+    NodeLimits,
+    OperationsRefused,
+    ValkeyLimits,
+    open_limit_client,
+)
+from trunkline_gateway.admission.wire import Admit, Amend, Claim, Kind, Outcome, Query, Settle, packed, unpacked
 from trunkline_kit.errors import ConfigError, StoreUnavailable
 from trunkline_testkit.valkey import ValkeyServer
 
 ONE = Admit("", 1_000, (Claim(Kind.WINDOW, "tl:{o}:w", 9, 1, 3_000),))
+
+
+def packed_outcomes(count):
+    return msgspec.msgpack.encode([Outcome(0, 0, 1)] * count)
 
 
 @pytest.fixture
@@ -77,3 +90,79 @@ def test_keys_are_named_once():
 def test_what_is_no_reply_is_refused():
     with pytest.raises(ValueError, match="Expected `array`"):
         unpacked(b"\x01")
+
+
+async def test_reading_changes_nothing(limits, valkey):
+    query = Query(Kind.WINDOW, "tl:{o}:w", 3_000)
+    assert await limits.peek([query]) == [(0, 0)]
+    assert valkey.keys("*") == []
+    await limits.work([ONE])
+    used, reset_ms = (await limits.peek([query, query]))[1]
+    assert (used, 60_000 < reset_ms <= 63_000) == (1, True)
+    valkey.function_flush()
+    assert (await limits.peek([query]))[0][0] == 1
+
+
+async def test_operations_of_several_slots_are_one_round_trip(valkey_url, valkey):
+    async with open_limit_client(valkey_url) as client:
+        node = NodeLimits(client, "gateway-1")
+        valkey.function_flush()
+        ops = [
+            Admit(f"tl:{{{n % 3}}}:lease:{n}", 1_000, (Claim(Kind.CONCURRENT, f"tl:{{{n % 3}}}:c", 2, 1),))
+            for n in range(9)
+        ]
+        assert [outcome.refused for outcome in await node.work(ops)] == [0] * 6 + [1] * 3
+        valkey.set("tl:{1}:c", "text")
+        ops = [Admit("", 1_000, (Claim(Kind.CONCURRENT, f"tl:{{{n}}}:c", 9, 1),)) for n in range(3)]
+        assert [outcome and outcome.refused for outcome in await node.work(ops)] == [0, None, 0]
+        assert await node.beat() == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (MovedError("7 h:5"), Elsewhere("h:5")),
+        (MovedError("7 :5"), Elsewhere(":5")),
+        (AskError("7 h:5"), Elsewhere()),
+        (TryAgainError("later"), Elsewhere()),
+        (ResponseError("ERR user_function broke"), None),
+        (packed_outcomes(2), Outcome(0, 0, 1)),
+        (packed_outcomes(1), None),
+        (b"nonsense", None),
+    ],
+)
+async def test_what_a_node_says_to_a_slots_operations(reply, found):
+    class Replies(NodeLimits):
+        async def _pipelined(self, calls, now_ms):
+            return [reply]
+
+    ops = [Settle("tl:{o}:lease:1", 0, ()), Settle("tl:{o}:lease:2", 0, ())]
+    assert await Replies(None, "g", "code").work(ops) == [found, found]
+
+
+@pytest.mark.parametrize("error", [ClusterDownError("the cluster is down"), ResponseError("OOM no memory")])
+async def test_a_node_that_can_do_nothing_is_an_outage(error):
+    class Replies(NodeLimits):
+        async def _pipelined(self, calls, now_ms):
+            return [error]
+
+    with pytest.raises(StoreUnavailable) as failed:
+        await Replies(None, "g", "code").work([Settle("tl:{o}:lease:1", 0, ())])
+    assert not isinstance(failed.value, OperationsRefused)
+
+
+async def test_a_cluster_that_is_not_called_one_is_said():
+    class Moves(ValkeyLimits):
+        async def _command(self, *parts):
+            raise MovedError("7 h:5")
+
+    with pytest.raises(StoreUnavailable, match=r"add .cluster=true to stores.redis"):
+        await Moves(None, "g", "code").work([ONE])
+
+
+async def test_a_node_whose_beat_has_moved_is_there_all_the_same():
+    class Moves(NodeLimits):
+        async def _command(self, *parts):
+            raise MovedError("7 h:5")
+
+    assert await Moves(None, "g", "code").beat() == 1

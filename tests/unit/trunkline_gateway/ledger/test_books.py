@@ -9,8 +9,10 @@ from trunkline_gateway.ledger import books as books_module
 from trunkline_gateway.ledger import loops
 from trunkline_gateway.ledger.attempt_ids import attempt_id
 from trunkline_gateway.ledger.books import RETRY_AFTER_S, Books
-from trunkline_gateway.ledger.meters import LedgerMeters
+from trunkline_gateway.ledger.journal import journals, open_journal
+from trunkline_gateway.ledger.meters import JournalMeters, LedgerMeters
 from trunkline_gateway.ledger.rows import AttemptRow, decode_rows, encode_rows
+from trunkline_gateway.ledger.slots import NO_SLOT, read
 from trunkline_gateway.ledger.spool import Spool, frame
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.errors import StoreUnavailable
@@ -83,10 +85,15 @@ def registry():
 def books_of(store, clock, registry, tmp_path):
     meters = LedgerMeters(registry)
 
-    def made(limit_bytes=100_000):
-        return Books(store, Spool(tmp_path, limit_bytes), meters, clock)
+    def made(limit_bytes=100_000, journal=None):
+        return Books(store, Spool(tmp_path, limit_bytes), meters, clock, journal)
 
     return made
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return open_journal(tmp_path, JournalMeters(CollectorRegistry()), 8)
 
 
 def taken(registry, path):
@@ -269,3 +276,63 @@ async def test_taking_rows_goes_on_after_a_failure(books_of, store, monkeypatch)
         books.record(row())
         await store.called.wait()
     assert len(store.ids) == 2
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_a_row_is_in_the_journal_until_it_is_in_a_store_or_on_disk(books_of, store, journal, tmp_path, is_up):
+    books = books_of(journal=journal)
+    store.is_up = is_up
+    (path,) = journals(tmp_path)
+    one = row()
+    slot = books.begin(replace(one, outcome="lost"))
+    assert books.progress(slot, 0.0) is not None
+    books.record(one, slot)
+    assert [found.row for found in read(path.read_bytes()).found] == [one]
+    await books.flush()
+    assert (journal.used, read(path.read_bytes()).found) == (0, ())
+    await books.close()
+    assert not path.exists()
+
+
+async def test_rows_that_are_lost_aloud_leave_the_journal_too(books_of, store, journal, monkeypatch):
+    monkeypatch.setattr(books_module, "ROWS_IN_MEMORY_MAX", 1)
+    books = books_of(limit_bytes=10, journal=journal)
+    store.is_up = False
+    for _ in range(2):
+        books.record(row())
+    assert journal.used == 1
+    await books.flush()
+    assert journal.used == 0
+    await books.close()
+
+
+async def test_what_cannot_be_flushed_at_the_end_stays_in_the_journal(books_of, store, journal, tmp_path):
+    async def hangs(payloads):
+        await asyncio.Event().wait()
+
+    store.put = hangs
+    books = books_of(journal=journal)
+    one = row()
+    books.record(one)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await books.close()
+    (path,) = journals(tmp_path)
+    assert [found.row for found in read(path.read_bytes()).found] == [one]
+
+
+async def test_without_a_journal_books_are_kept_all_the_same(books_of, store):
+    books = books_of()
+    assert (books.begin(row()), books.progress(NO_SLOT, 0.0)) == (NO_SLOT, None)
+    books.record(row())
+    await books.flush()
+    assert len(store.ids) == 1
+
+
+async def test_rows_of_others_are_brought_or_stay_theirs(books_of, store, registry):
+    books = books_of(limit_bytes=10)
+    assert await books.bring([])
+    assert await books.bring([row()])
+    store.is_up = False
+    assert not await books.bring([row()])
+    assert taken(registry, "lost") == 0

@@ -3,65 +3,79 @@ import io
 import json
 from datetime import UTC, datetime
 
-from trunkline_gateway.ledger.exports import FOCUS_BY, FOCUS_COLUMNS, csv_text, focus_query, focus_text, json_text
-from trunkline_gateway.ledger.report import Line, Query
+import pytest
+
+from trunkline_gateway.ledger.exports import csv_text, exported, focus_text, json_text, stamp, written_csv
+from trunkline_gateway.ledger.focus import FOCUS_BY, FOCUS_COLUMNS
+from trunkline_gateway.ledger.questions import Query
+from trunkline_gateway.ledger.report import COUNTS, NOTHING, Line, Report
+from trunkline_kit.errors import InvalidRequest
 
 DAY = datetime(2026, 11, 24, tzinfo=UTC)
 NEXT = datetime(2026, 12, 1, tzinfo=UTC)
+BY_DAY = Query(since=DAY, until=NEXT, by=("team",), bucket="day")
 
 
-def line(by, **more):
-    counts = {name: 0 for name in Line.__struct_fields__ if name not in {"begins", "by"}} | {
+def line(by, begins=DAY, **more):
+    counts = dict.fromkeys(COUNTS, 0) | {
         "attempts": 2,
         "uncached_input_tokens": 10,
         "output_tokens": 5,
         "cost_nusd": 1_500_000_000,
     }
-    return Line(begins=DAY, by=by, **{**counts, **more})
+    return Line(begins=begins, by=by, **{**counts, **more})
+
+
+def report_of(*lines, query=BY_DAY, **more):
+    return Report(query=query, lines=lines, totals=NOTHING, **more)
 
 
 def read(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def focus_by(**more):
-    return {**dict.fromkeys(FOCUS_BY, "x"), **more}
-
-
 def test_csv_has_every_count_and_exact_money():
-    query = Query(since=DAY, until=NEXT, by=("team",), bucket="day")
-    (row,) = read(csv_text([line({"team": "search"})], query))
+    (row,) = read(csv_text(report_of(line({"team": "search"}))))
     assert (row["begins"], row["team"], row["cost_usd"]) == ("2026-11-24T00:00:00Z", "search", "1.5")
     assert row["uncached_input_tokens"] == "10"
+    assert "cost_nusd" not in row
 
 
-def test_names_cannot_be_formulas():
+@pytest.mark.parametrize("name", ['=HYPERLINK("x")', "+1+1", "-x", "@sum", "\tx"])
+def test_names_cannot_be_formulas(name):
     query = Query(since=DAY, until=NEXT, by=("team",))
-    (row,) = read(csv_text([line({"team": '=HYPERLINK("x")'})], query))
-    assert row["team"].startswith("'=")
+    (row,) = read(csv_text(report_of(line({"team": name}, None), query=query)))
+    assert row["team"] == f"'{name}"
     assert row["cost_usd"] == "1.5"
 
 
-def test_json_is_flat():
-    (found,) = json.loads(json_text([line({"team": "search"})]))
-    assert (found["team"], found["cost_usd"], found["cost_nusd"]) == ("search", "1.5", 1_500_000_000)
+def test_numbers_below_zero_stay_numbers():
+    assert written_csv(["a"], [["-1.5"], ["--1"]]) == "a\r\n-1.5\r\n'--1\r\n"
 
 
-def test_focus_rows_have_every_column_and_whole_periods():
-    (row,) = read(focus_text([line(focus_by(org="acme", team="search", provider="openai", price="v1"))]))
+def test_json_is_a_list_with_its_totals():
+    text = json_text(report_of(line({"team": "search"}, estimated_nusd=1), next="abc", note="why"))
+    found = json.loads(text)
+    (one,) = found["data"]
+    assert (one["team"], one["cost_usd"], one["cost_nusd"]) == ("search", "1.5", 1_500_000_000)
+    assert (one["begins"], one["estimated_usd"]) == ("2026-11-24T00:00:00Z", "0.000000001")
+    assert (found["object"], found["totals"]["cost_usd"], found["next"], found["note"]) == ("list", "0", "abc", "why")
+    assert found["since"] == "2026-11-24T00:00:00Z"
+
+
+def test_moments_are_told_in_the_zone_of_the_question():
+    query = Query(since=DAY, until=NEXT, bucket="day", time_zone="America/New_York")
+    assert stamp(DAY, query) == "2026-11-23T19:00:00-05:00"
+    (row,) = read(csv_text(report_of(line({}), query=query)))
+    assert row["begins"] == "2026-11-23T19:00:00-05:00"
+
+
+def test_focus_is_csv_of_all_columns_and_of_attempts_only():
+    by = dict.fromkeys(FOCUS_BY, "x")
+    (row,) = read(focus_text(report_of(line(by), line(by, attempts=0))))
     assert tuple(row) == FOCUS_COLUMNS
-    assert (row["BilledCost"], row["BillingCurrency"], row["ChargeCategory"]) == ("1.5", "USD", "Usage")
-    assert (row["ChargePeriodStart"], row["ChargePeriodEnd"]) == ("2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z")
-    assert (row["BillingPeriodStart"], row["BillingPeriodEnd"]) == ("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z")
-    assert (row["BillingAccountId"], row["SubAccountId"], row["SkuPriceId"]) == ("acme", "search", "v1")
-    assert (row["ConsumedQuantity"], row["ConsumedUnit"]) == ("15", "Tokens")
 
 
-def test_focus_says_what_is_unpriced_and_leaves_out_what_only_the_cache_answered():
-    lines = [line(focus_by(project="p"), unpriced_attempts=2), line(focus_by(), attempts=0)]
-    (row,) = read(focus_text(lines))
-    assert json.loads(row["Tags"]) == {"trunkline/project": "p", "trunkline/unpriced_attempts": "2"}
-
-
-def test_the_focus_query_is_by_day():
-    assert focus_query(DAY, NEXT) == Query(since=DAY, until=NEXT, by=FOCUS_BY, bucket="day")
+async def test_formats_are_known():
+    with pytest.raises(InvalidRequest, match="json, csv, focus"):
+        await exported(None, BY_DAY, "xml")

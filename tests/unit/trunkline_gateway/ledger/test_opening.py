@@ -1,9 +1,11 @@
+import errno
 import os
 import tempfile
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from trunkline_gateway.ledger.journal import journals
 from trunkline_gateway.ledger.opening import LedgerOptions, consumer_name, default_spool_folder, open_ledger, open_spool
 from trunkline_kit.accounts import Ledger
 from trunkline_kit.clock import ManualClock
@@ -23,7 +25,22 @@ async def test_a_database_that_is_away_does_not_keep_the_gateway_from_serving(tm
     )
     async with open_ledger(options, ManualClock(), CollectorRegistry()) as books:
         assert books is not None
+        assert len(journals(tmp_path / "spool")) == 1
     assert "the database is away" in caplog.text
+    assert journals(tmp_path / "spool") == []
+
+
+async def test_a_gateway_without_room_for_a_journal_serves_all_the_same(tmp_path, caplog, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    options = LedgerOptions(
+        database=Secret(f"postgresql://nobody@/none?host={tmp_path}"), ledger=Ledger(spool_dir=str(tmp_path / "spool"))
+    )
+    async with open_ledger(options, ManualClock(), CollectorRegistry()) as books:
+        assert books is not None
+    assert "no journal in" in caplog.text
 
 
 def test_a_spool_folder_is_made_or_refused_by_name(tmp_path):

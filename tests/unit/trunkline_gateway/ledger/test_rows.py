@@ -28,6 +28,8 @@ ROW = AttemptRow(
     provider_model="pm",
     route="",
     end_user="u",
+    tags=("a", "b"),
+    image_output_tokens=3,
 )
 
 
@@ -38,8 +40,8 @@ def test_there_and_back():
 def test_rows_of_a_newer_gateway_are_read_and_those_of_an_older_one_too():
     (fields,) = msgspec.msgpack.decode(encode_rows([ROW]))
     assert decode_rows(msgspec.msgpack.encode([[*fields, "a field of tomorrow"]])) == [ROW]
-    older = decode_rows(msgspec.msgpack.encode([fields[:-1]]))
-    assert older == [msgspec.structs.replace(ROW, end_user="")]
+    older = decode_rows(msgspec.msgpack.encode([fields[:31]]))
+    assert older == [msgspec.structs.replace(ROW, tags=(), image_output_tokens=0)]
 
 
 def test_batches_are_bounded():

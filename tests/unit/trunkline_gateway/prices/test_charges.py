@@ -4,7 +4,7 @@ import pytest
 
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.plan import Target
-from trunkline_gateway.prices.charges import is_charged, reported
+from trunkline_gateway.prices.charges import is_charged, lasted_us, reported
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.turn import Tried, Turn
 from trunkline_gateway.usage import Usage
@@ -13,8 +13,20 @@ from trunkline_policy.costs import Tokens
 TARGET = Target("m", "up", "x")
 
 
-def tried(failed=""):
-    return Tried(target=TARGET, started_s=0.0, failed=failed)
+def tried(failed="", **more):
+    return Tried(target=TARGET, started_s=0.0, failed=failed, **more)
+
+
+def turn_of(attempts, **more):
+    return Turn(
+        surface=Surface.CHAT,
+        principal=Principal(key_id="k"),
+        request_id="r",
+        traceparent="",
+        started_s=0.0,
+        tried=attempts,
+        **more,
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,16 +45,7 @@ def tried(failed=""):
     ],
 )
 def test_only_an_attempt_that_was_taken_on_is_charged_for(outcome, attempts, charged):
-    turn = Turn(
-        surface=Surface.CHAT,
-        principal=Principal(key_id="k"),
-        request_id="r",
-        traceparent="",
-        started_s=0.0,
-        outcome=outcome,
-        tried=attempts,
-    )
-    assert is_charged(turn) is charged
+    assert is_charged(turn_of(attempts, outcome=outcome)) is charged
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,27 @@ def test_only_an_attempt_that_was_taken_on_is_charged_for(outcome, attempts, cha
 )
 def test_an_explicit_zero_is_a_report_and_nothing_is_none(usage, tokens):
     assert reported(usage) == tokens
+
+
+@pytest.mark.parametrize(
+    ("attempt", "stream", "lasted"),
+    [
+        (tried(ended_s=2.0), False, 2_000_000),
+        (tried(ended_s=2.0), True, 5_000_000),
+        (tried(), False, 5_000_000),
+        (tried("timeout", ended_s=2.0), True, 2_000_000),
+    ],
+)
+def test_a_stream_lasts_to_its_end_and_a_whole_answer_until_it_is_there(attempt, stream, lasted):
+    assert lasted_us(turn_of([attempt], stream=stream), attempt, 5.0) == lasted
+
+
+def test_of_two_attempts_only_the_last_lasts_to_the_end():
+    first, last = tried("timeout", ended_s=1.0), tried(ended_s=2.0)
+    turn = turn_of([first, last], stream=True)
+    assert (lasted_us(turn, first, 5.0), lasted_us(turn, last, 5.0)) == (1_000_000, 5_000_000)
+
+
+def test_no_attempt_lasts_less_than_nothing():
+    early = tried(ended_s=-1.0)
+    assert lasted_us(turn_of([early]), early, 0.0) == 0

@@ -5,7 +5,7 @@ import pytest
 from trunkline_gateway.prices.importer import installed_table, table_of
 from trunkline_gateway.prices.table import load_table
 from trunkline_kit.errors import Unavailable
-from trunkline_policy.costs import classified, cost_nusd
+from trunkline_policy.costs import Counts, classified, cost_nusd
 from trunkline_policy.money import nusd_of
 from trunkline_testkit.parts import require_import
 
@@ -37,9 +37,34 @@ def test_costs_are_those_of_the_source(table, provider, model, prompt, cached, c
     theirs = genai_prices.calc_price(usage, model_ref=model, provider_id=provider).total_price
     place, entry = table.find(table.provider(provider), model)
     assert place.id == provider
-    tokens = classified(prompt=prompt, cache_read=cached, cache_write=0, completion=completion, reasoning=0)
+    tokens = classified(Counts(prompt=prompt, cache_read=cached, completion=completion))
     ours = cost_nusd(tokens, entry.prices[-1].price if entry.prices[-1].since is None else _today(entry))
     assert abs(ours - nusd_of(Decimal(theirs))) <= 1
+
+
+SOUND_AND_IMAGES = [
+    ("openai", "gpt-4o-audio-preview", {"prompt": 1000, "audio_input": 700, "completion": 300, "audio_output": 200}),
+    ("openai", "gpt-realtime", {"prompt": 1000, "audio_input": 600, "image_input": 100, "completion": 100}),
+    ("google", "gemini-2.5-flash", {"prompt": 5000, "audio_input": 4000, "completion": 50}),
+    ("google", "gemini-2.5-flash-image", {"prompt": 50, "completion": 1300, "image_output": 1290}),
+]
+
+
+@pytest.mark.parametrize(("provider", "model", "counts"), SOUND_AND_IMAGES)
+def test_costs_of_sound_and_images_are_those_of_the_source(table, provider, model, counts):
+    genai_prices = pytest.importorskip("genai_prices")
+    told = Counts(**counts)
+    usage = genai_prices.Usage(
+        input_tokens=told.prompt,
+        input_audio_tokens=told.audio_input,
+        input_image_tokens=told.image_input,
+        output_tokens=told.completion,
+        output_audio_tokens=told.audio_output,
+        output_image_tokens=told.image_output,
+    )
+    theirs = genai_prices.calc_price(usage, model_ref=model, provider_id=provider).total_price
+    _, entry = table.find(table.provider(provider), model)
+    assert abs(cost_nusd(classified(told), _today(entry)) - nusd_of(Decimal(theirs))) <= 1
 
 
 def _today(entry):

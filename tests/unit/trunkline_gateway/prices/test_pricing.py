@@ -1,13 +1,14 @@
 import pytest
 
 from trunkline_gateway.plan import Target
-from trunkline_gateway.prices.pricing import OWN_WORKER, UNPRICED, build_pricing
+from trunkline_gateway.prices.pricing import OWN_WORKER, UNPRICED, Billing, build_pricing
+from trunkline_gateway.prices.rulings import Ruling
 from trunkline_gateway.prices.table import load_table
 from trunkline_kit.accounts import Prices
 from trunkline_kit.config import decode
 from trunkline_kit.errors import ConfigError, PermissionDenied
 from trunkline_kit.settings import Settings
-from trunkline_policy.costs import Tokens
+from trunkline_policy.costs import Price, Rates, Tokens
 
 NOW_S = 1_780_000_000.0
 TREE = {
@@ -35,9 +36,18 @@ def table():
     return load_table()
 
 
-def pricing_of(table, prices=None):
+SEARCH = Billing(team="search")
+
+
+def pricing_of(table, prices=None, stored=()):
     settings = decode({**TREE, "prices": prices or {}}, Settings)
-    return build_pricing(settings.prices, settings.providers, settings.models, table)
+    return build_pricing(settings.prices, settings.providers, settings.models, table, stored)
+
+
+def made(provider="openai", model="*", team="", input_rate=0, name="p1"):
+    """An override from the directory."""
+    price = Price(rates=Rates(input=input_rate))
+    return Ruling(provider=provider, model=model, team=team, source=f"directory/{name}", price=price)
 
 
 def test_a_known_model_has_its_list_price_and_says_where_from(table):
@@ -77,6 +87,56 @@ def test_the_version_of_an_override_changes_with_the_price(table):
     assert costs[0].version != costs[1].version
 
 
+def test_a_team_has_its_own_price_wherever_it_stands_in_the_list(table):
+    rules = [
+        {"provider": "openai", "input_usd": 1},
+        {"provider": "openai", "model": "gpt-4o*", "team": "search", "input_usd": 3},
+        {"provider": "openai", "team": "search", "input_usd": 4},
+    ]
+    pricing = pricing_of(table, {"overrides": rules})
+    used = Tokens(uncached_input=1000)
+    theirs = pricing.cost("openai", "gpt-4o-mini", used, NOW_S, SEARCH)
+    others = pricing.cost("openai", "gpt-4o-mini", used, NOW_S, Billing(team="ads"))
+    assert (theirs.cost_nusd, others.cost_nusd) == (3_000_000, 1_000_000)
+    assert theirs.version.startswith("config/team=search/openai/gpt-4o-mini#")
+    assert pricing.cost("openai", "gpt-from-next-year", used, NOW_S, SEARCH).cost_nusd == 4_000_000
+    assert pricing.cost("openai", "gpt-4o-mini", used, NOW_S) == others
+
+
+def test_a_price_for_one_team_is_none_for_the_others(table):
+    pricing = pricing_of(table, {"overrides": [{"provider": "vllm", "team": "search", "input_usd": 1}]})
+    assert not pricing.cost("vllm", "gpt-4o-mini", USED, NOW_S, SEARCH).unpriced
+    assert pricing.cost("vllm", "gpt-4o-mini", USED, NOW_S, Billing(team="ads")) == UNPRICED
+    assert ("vllm", "gpt-4o-mini") in pricing.unpriced(NOW_S)
+
+
+def test_what_is_made_at_run_time_goes_before_the_file_and_teams_before_all(table):
+    rules = [{"provider": "openai", "team": "search", "input_usd": 3}, {"provider": "openai", "input_usd": 1}]
+    used = Tokens(uncached_input=1_000_000)
+    general = pricing_of(table, {"overrides": rules}, [made(input_rate=7)])
+    assert general.cost("openai", "gpt-4o-mini", used, NOW_S).cost_nusd == 7
+    assert general.cost("openai", "gpt-4o-mini", used, NOW_S).version.startswith("directory/p1/openai/gpt-4o-mini#")
+    assert general.cost("openai", "gpt-4o-mini", used, NOW_S, SEARCH).cost_nusd == 3_000_000_000
+    own = pricing_of(table, {"overrides": rules}, [made(input_rate=7), made(team="search", input_rate=9, name="p2")])
+    found = own.cost("openai", "gpt-4o-mini", used, NOW_S, SEARCH)
+    assert (found.cost_nusd, found.version[:25]) == (9, "directory/p2/team=search/")
+
+
+def test_an_override_whose_provider_is_gone_does_not_matter_any_more(table):
+    before, after = pricing_of(table), pricing_of(table, stored=[made(provider="gone")])
+    assert [before.cost(*place, USED, NOW_S) for place in before.places] == [
+        after.cost(*place, USED, NOW_S) for place in after.places
+    ]
+
+
+def test_own_workers_can_cost_by_the_time_of_their_gpu(table):
+    rule = {"provider": "own", "gpu_second_usd": 0.001, "gpu_requests": 4}
+    pricing = pricing_of(table, {"overrides": [rule]})
+    cost = pricing.cost("own", "smollm2", USED, NOW_S, Billing(duration_us=2_000_000))
+    assert (cost.cost_nusd, cost.unpriced) == (500_000, False)
+    assert pricing.cost("own", "smollm2", USED, NOW_S).cost_nusd == 0
+
+
 def test_a_provider_can_be_said_to_be_another(table):
     cost = pricing_of(table, {"listed_as": {"vllm": "openai"}}).cost("vllm", "gpt-4o-mini", USED, NOW_S)
     assert not cost.unpriced
@@ -105,6 +165,15 @@ def test_what_has_no_price_is_left_out_where_the_configuration_says_so(table):
     with pytest.raises(PermissionDenied, match="'mini'"):
         strict.allowed((unpriced,), NOW_S)
     assert pricing_of(table).allowed((unpriced,), NOW_S) == (unpriced,)
+
+
+def test_what_has_a_price_for_a_team_may_be_used_by_it(table):
+    target = Target(model="mini", provider="vllm", provider_model="gpt-4o-mini")
+    rule = {"provider": "vllm", "team": "search", "input_usd": 1}
+    strict = pricing_of(table, {"unpriced": "refuse", "overrides": [rule]})
+    assert strict.allowed((target,), NOW_S, "search") == (target,)
+    with pytest.raises(PermissionDenied):
+        strict.allowed((target,), NOW_S, "ads")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from trunkline_gateway.prices.table import (
+    FORMAT,
     DatedPrice,
     Match,
     Table,
@@ -96,6 +97,20 @@ def test_dates_survive(tmp_path):
     path = tmp_path / "t.json"
     path.write_bytes(encode_table(table(dated)))
     assert load_table(str(path)).providers[0].models[0] == dated
+
+
+def test_a_table_of_the_first_format_can_still_be_read(tmp_path):
+    path = tmp_path / "old.json"
+    path.write_text('{"source":"s","source_version":"1","licence":"l","providers":[]}')
+    assert load_table(str(path)).format == 1
+    assert load_table().format == FORMAT
+
+
+def test_a_table_of_a_later_format_is_refused_and_says_what_to_do(tmp_path):
+    path = tmp_path / "new.json"
+    path.write_text('{"source":"s","format":99,"what":"nobody knows yet"}')
+    with pytest.raises(ConfigError, match=r"new\.json has format 99.*prices import"):
+        load_table(str(path))
 
 
 @pytest.mark.parametrize("content", [None, b"{", b'{"source": 1}'])

@@ -94,6 +94,20 @@ async def test_everything_is_passed_on_and_the_usage_is_kept_back():
     assert stream.released == 1
 
 
+async def test_what_is_passed_on_is_counted_before_the_caller_has_it():
+    stream, sink, told = Scripted([ROLE], [TEXT, TEXT], [END]), Kept(), []
+    loop = asyncio.get_running_loop()
+    relay = Relay(call(), "up", Clocks(idle_s=5, deadline_s=loop.time() + 5), keep=False)
+
+    def progress(pieces, now_s):
+        told.append((pieces, len(sink.chunks)))
+        assert abs(now_s - loop.time()) < 1
+
+    relay.progress = progress
+    await relay.run(await begin(stream, call(), TARGET, TERMS), sink)
+    assert told == [(3, 0), (4, 3)]
+
+
 async def test_the_usage_is_passed_on_when_asked_for():
     sink, _, _ = await relayed([TEXT, END, USAGE], asked=call(usage=True))
     assert sink.chunks[-1] == USAGE.data

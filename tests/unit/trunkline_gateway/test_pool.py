@@ -1,12 +1,12 @@
-"""Which providers live on over a reload. The gateway as a whole: the integration tests."""
+"""Which providers live on over a reload."""
 
 from contextlib import AsyncExitStack
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from trunkline_gateway.app import ProviderPool
 from trunkline_gateway.config import GatewayConfig
+from trunkline_gateway.pool import ProviderPool
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.config import decode
 from trunkline_kit.errors import ConfigError

@@ -1,0 +1,202 @@
+"""What a configuration and a directory come down to, built beside the requests and put into force at once."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from trunkline_gateway.addresses import networks_of
+from trunkline_gateway.admission.gate import Gate, Terms
+from trunkline_gateway.admission.rulebook import Rulebook
+from trunkline_gateway.auth import KeyRing
+from trunkline_gateway.callers import Callers
+from trunkline_gateway.catalogue import build
+from trunkline_gateway.clients import Clients
+from trunkline_gateway.config import GatewayConfig, unenforced
+from trunkline_gateway.directory.objects import Kind
+from trunkline_gateway.directory.snapshot import Snapshot
+from trunkline_gateway.door import Door
+from trunkline_gateway.edge import Edge
+from trunkline_gateway.hashing import Hasher
+from trunkline_gateway.keys import Principals, ring_of
+from trunkline_gateway.managed import Managed
+from trunkline_gateway.oidc.binding import Tenancy
+from trunkline_gateway.oidc.tokens import Tokens
+from trunkline_gateway.pipeline import Pipeline, State
+from trunkline_gateway.pool import ProviderPool
+from trunkline_gateway.prices.pricing import Pricing, build_pricing
+from trunkline_gateway.prices.rulings import stored_rulings
+from trunkline_gateway.prices.table import Table, load_table
+from trunkline_gateway.readiness import readiness_of
+from trunkline_gateway.tenancy import Tenants, tenants_of
+from trunkline_kit.errors import ConfigError
+from trunkline_kit.health import Check
+from trunkline_kit.identity import OnRevoke
+from trunkline_kit.parts import Kit
+from trunkline_kit.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Tables(Struct, frozen=True):
+    """What takes files or much time to build."""
+
+    tenants: Tenants
+    ring: KeyRing
+    rulebook: Rulebook
+    pricing: Pricing
+
+
+class Standby(Struct, frozen=True, kw_only=True):
+    """What states are built with, the same for all of them."""
+
+    kit: Kit
+    pool: ProviderPool
+    clients: Clients
+    gate: Gate
+    hasher: Hasher
+    managed: Managed
+    tokens: Tokens
+    checks: Mapping[str, Check] = {}
+    """Shown in `/readyz`; requests do without what they look at."""
+
+
+class Served(Struct, frozen=True):
+    """What a state is put into."""
+
+    pipeline: Pipeline
+    door: Door
+    edge: Edge
+
+
+class Reload:
+    """Builds the state of a configuration and a directory and puts it into force. One at a time."""
+
+    def __init__(self, config: GatewayConfig, standby: Standby) -> None:
+        self.config = config
+        self._standby = standby
+        self._principals = Principals()
+        self._served: Served | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._table: tuple[str | None, Table] | None = None
+
+    async def state(self, config: GatewayConfig, snapshot: Snapshot | None = None) -> State:
+        """Raises ConfigError; nothing is in force before it returns."""
+        standby = self._standby
+        kit = standby.kit
+        now_s = kit.clock.now_s()
+        catalogue = build(config, now_s)
+        providers = await standby.pool.providers(config)
+        channels = {name: standby.clients.channels[name] for name in _used(config)}
+        readiness = readiness_of(catalogue, providers, channels, kit.clock)
+        readiness.add("limits", standby.gate.admission.check, required=False)
+        readiness.add("directory", standby.managed.check, required=False)
+        for name, check in standby.checks.items():
+            readiness.add(name, check, required=False)
+        table = await self._table_of(config)
+        tables = await asyncio.to_thread(self._tables, config, snapshot or standby.managed.snapshot, table)
+        limits = Terms(rulebook=tables.rulebook, pricing=tables.pricing, catalogue=catalogue)
+        proxies = networks_of(config.server.trusted_proxies, "server.trusted_proxies")
+        callers = Callers(tables.ring, standby.managed.stored, kit.clock, proxies, standby.tokens)
+        return State(catalogue, callers, providers, readiness, limits, tables.pricing, tables.tenants)
+
+    async def first_state(self) -> State:
+        """Of the configuration at the start. Raises ConfigError."""
+        state = await self.state(self.config)
+        self.warn(state)
+        self.use_tokens(self.config, state)
+        return state
+
+    def attach(self, served: Served) -> None:
+        """From now on states are put into force."""
+        self._served = served
+
+    async def apply(self, settings: Settings) -> None:
+        """Raises ConfigError to keep what is in force."""
+        old = self.config
+        config = GatewayConfig.from_settings(
+            settings, extra_keys=old.extra_keys, redis=old.redis, database=old.database, pepper=old.pepper
+        )
+        async with self._one_at_a_time:
+            state = await self.state(config)
+            warn_unenforced(settings, has_database=config.database is not None)
+            self.warn(state)
+            served = self._put(config, state)
+            served.door.body_limit_bytes = config.server.body_limit_bytes
+            served.edge.concurrent_requests = config.server.concurrent_requests
+            self._standby.gate.room.requests_max = config.server.queued_requests
+            self.config = config
+            self._standby.managed.apply(config)
+            self.sweep()
+
+    async def take(self, snapshot: Snapshot) -> None:
+        """The directory has changed."""
+        async with self._one_at_a_time:
+            state = await self.state(self.config, snapshot)
+            self._put(self.config, state)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """End requests whose key has stopped, where they are not to finish."""
+        if self._served is None or self.config.identity.on_revoke is not OnRevoke.CUT:
+            return
+        pipeline = self._served.pipeline
+        if cut := pipeline.open.sweep(pipeline.state.callers.why_stopped):
+            log.warning("%d requests were cut: their keys were revoked, disabled or have expired", cut)
+
+    def warn(self, state: State) -> None:
+        """Say what of a configuration will surprise."""
+        if state.limits.rulebook.has_limits and not self._standby.gate.admission.shared:
+            log.warning("limits and budgets hold in this process only; set stores.redis to share them")
+        unpriced = state.pricing.unpriced(self._standby.kit.clock.now_s())
+        if unpriced:
+            text = "no price for %s: budgets and costs leave them out; see prices.overrides"
+            log.warning(text, ", ".join(f"{model} at {provider}" for provider, model in unpriced))
+
+    def _put(self, config: GatewayConfig, state: State) -> Served:
+        if self._served is None:
+            raise ConfigError("the gateway is not serving yet")
+        self.use_tokens(config, state)
+        self._served.pipeline.state = state
+        return self._served
+
+    def use_tokens(self, config: GatewayConfig, state: State) -> None:
+        """From now on tokens of these issuers are taken, for the teams that exist now."""
+        tokens, tenants = self._standby.tokens, state.tenants
+        tokens.apply(config.identity.oidc, Tenancy(teams=tenants.teams, projects=tenants.projects))
+        for name, check in tokens.checks().items():
+            state.readiness.add(name, check, required=False)
+
+    def _tables(self, config: GatewayConfig, snapshot: Snapshot, table: Table) -> Tables:
+        """Reads files: runs in a thread."""
+        tenants = tenants_of(config, snapshot.items)
+        principals = self._principals.of(tenants)
+        hasher, environment = self._standby.hasher, self._standby.kit.environment
+        ring = ring_of(config, principals, snapshot.secrets.values(), hasher, environment)
+        overrides = stored_rulings(snapshot.items.get(Kind.PRICE, {}).values())
+        pricing = build_pricing(config.prices, config.providers, config.models, table, overrides)
+        return Tables(tenants, ring, Rulebook(tenants), pricing)
+
+    async def _table_of(self, config: GatewayConfig) -> Table:
+        """Read once, and again at a new configuration: a change of the directory changes no file."""
+        if self._table is None or config is not self.config:
+            self._table = (config.prices.table, await asyncio.to_thread(load_table, config.prices.table))
+        return self._table[1]
+
+
+def _used(config: GatewayConfig) -> list[str]:
+    """The services that requests under this configuration may call."""
+    policies = config.policies.values()
+    uses = {
+        "router": bool(config.routes),
+        "cache": any(policy.cache.exact for policy in policies),
+        "guardrails": any(policy.guardrails.input for policy in policies),
+    }
+    return [name for name, used in uses.items() if used]
+
+
+def warn_unenforced(settings: Settings, *, has_database: bool) -> None:
+    """Say once, at start and at each reload, what of the configuration has no effect yet."""
+    for line in unenforced(settings, has_database=has_database):
+        log.warning("not enforced in this version: %s", line)
