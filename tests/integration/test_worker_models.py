@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from trunkline_kit.clock import SystemClock
 from trunkline_testkit.models import require_model
-from trunkline_worker.batching import BatchConfig, Batcher
+from trunkline_worker.batching import BatchConfig, Batcher, next_chunk
 from trunkline_worker.catalogue import MINILM, SMOLLM2
 from trunkline_worker.convert.precision import Precision
 from trunkline_worker.embedding import EmbedConfig, OnnxEncoder
@@ -113,6 +114,38 @@ def test_answers_do_not_depend_on_the_company(small, codec, temperature):
     alone = generate(small, codec, requests, slots=1)
     for slots in (4, 8):
         assert generate(small, codec, requests, slots=slots) == alone
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_answers_with_kept_prefixes_are_those_without(small, codec, temperature):
+    shared = codec.encode("You are a careful assistant. " * 12)
+    requests = [
+        GenerationRequest(
+            request_id=str(index),
+            prompt_ids=(*shared[: 20 + 11 * index], *case["prompt_ids"]),
+            sampling=SamplingOptions(temperature=temperature, top_p=0.95, seed=index),
+            max_tokens=16,
+        )
+        for index, case in enumerate(CASES[:6])
+    ]
+    alone = generate(small, codec, requests, slots=1)
+    salted = [msgspec.structs.replace(request, cache_salt=b"tenant") for request in requests]
+    for slots in (1, 4):
+        assert generate(small, codec, salted, slots=slots) == alone
+
+
+def test_how_a_prompt_is_cut_changes_no_bit(small):
+    runtime = OnnxDecoder(small, SlotConfig(slots=1, slot_tokens=256), SessionConfig())
+    chance = np.random.default_rng(3)
+    ids = chance.integers(100, 40_000, 120).tolist()
+    whole = runtime.prefill(0, ids, 0).copy()
+    for _ in range(10):
+        past = 0
+        while past < len(ids):
+            size = next_chunk(len(ids) - past, int(chance.integers(3, 65)))
+            row = runtime.prefill(0, ids[past : past + size], past)
+            past += size
+        assert (row == whole).all()
 
 
 def test_damage_is_found(small):

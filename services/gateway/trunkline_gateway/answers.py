@@ -46,15 +46,37 @@ class TextLogprobs(msgspec.Struct, frozen=True):
     """In characters, from the start of the answer's text."""
 
 
+class Function(msgspec.Struct, frozen=True, omit_defaults=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallChunk(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A piece of a call; only the first has id, type and name."""
+
+    index: int
+    function: Function
+    id: str | None = None
+    type: str | None = None
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    id: str
+    function: Function
+    type: str = "function"
+
+
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     role: str | None = None
     content: str | None = None
+    tool_calls: list[ToolCallChunk] | None = None
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
     role: str
-    content: str
+    content: str | None
     refusal: None = None
+    tool_calls: list[ToolCall] | UnsetType = UNSET
 
 
 class ChatChoice(msgspec.Struct, frozen=True):
@@ -143,6 +165,35 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str | None
 
 
+class Collected:
+    """One answer of several, gathered step by step."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.logprobs: list[worker_pb.TokenLogprob] = []
+        self.finish = worker_pb.FINISH_REASON_UNSPECIFIED
+        self._calls: dict[int, list[worker_pb.ToolCallDelta]] = {}
+
+    def add(self, step: worker_pb.GenerateResponse) -> None:
+        """One more step of this answer."""
+        self.texts.append(step.text)
+        self.logprobs += step.logprobs
+        self.finish = step.finish_reason
+        for call in step.tool_calls:
+            self._calls.setdefault(call.index, []).append(call)
+
+    def message(self) -> ChatMessage:
+        """What the assistant said; a call in place of text is no text."""
+        text = "".join(self.texts)
+        if not self._calls:
+            return ChatMessage("assistant", text)
+        calls = [
+            ToolCall(pieces[0].id, Function(pieces[0].name, "".join(piece.arguments for piece in pieces)))
+            for _, pieces in sorted(self._calls.items())
+        ]
+        return ChatMessage("assistant", text or None, tool_calls=calls)
+
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -154,19 +205,33 @@ class Writer:
         self._heading = heading
         self._empty_usage: UnsetType | None = None if usage_in_stream else UNSET
         self._top_logprobs = top_logprobs
-        self._offset = 0
+        self._offsets: dict[int, int] = {}
 
-    def role_chunk(self) -> bytes:
-        """The first chunk of a chat stream."""
-        return self._chat_chunk(Delta(role="assistant", content=""), None, None)
+    def role_chunk(self, index: int = 0) -> bytes:
+        """The first chunk of an answer in a chat stream."""
+        return self._chat_chunk(ChatChunkChoice(index, Delta(role="assistant", content=""), None, None))
 
-    def chunk(self, text: str, logprobs: Sequence[worker_pb.TokenLogprob], finish: str | None) -> bytes:
-        """One step."""
+    def chunk(self, text: str, logprobs: Sequence[worker_pb.TokenLogprob], finish: str | None, index: int = 0) -> bytes:
+        """One step of an answer's text."""
         if self._chat:
             delta = Delta(content=text) if text or logprobs else Delta()
-            return self._chat_chunk(delta, chat_logprobs(logprobs) if logprobs else None, finish)
-        shaped = self._text_logprobs(logprobs) if logprobs else None
-        return self._text(TextChoice(0, text, shaped, finish), self._empty_usage)
+            shaped = chat_logprobs(logprobs) if logprobs else None
+            return self._chat_chunk(ChatChunkChoice(index, delta, shaped, finish))
+        legacy = self._text_logprobs(logprobs, index) if logprobs else None
+        return self._text([TextChoice(index, text, legacy, finish)], self._empty_usage)
+
+    def call_chunk(self, calls: Sequence[worker_pb.ToolCallDelta], index: int = 0) -> bytes:
+        """One step of an answer that calls a tool."""
+        pieces = [
+            ToolCallChunk(
+                call.index,
+                Function(call.name or None, call.arguments),
+                call.id or None,
+                "function" if call.id else None,
+            )
+            for call in calls
+        ]
+        return self._chat_chunk(ChatChunkChoice(index, Delta(tool_calls=pieces), None, None))
 
     def usage_chunk(self, usage: Usage) -> bytes:
         """The extra chunk that `include_usage` asks for: no choices, the full count."""
@@ -181,18 +246,29 @@ class Writer:
             TextCompletion(head.id, "text_completion", head.created, head.model, [], head.fingerprint, usage)
         )
 
-    def whole(self, text: str, logprobs: Sequence[worker_pb.TokenLogprob], finish: str, usage: Usage) -> bytes:
-        """The complete answer."""
+    def whole(self, answers: Sequence[Collected], usage: Usage) -> bytes:
+        """The complete answers, in order of their indexes."""
         head = self._heading
         if not self._chat:
-            shaped = self._text_logprobs(logprobs) if logprobs else None
-            return self._text(TextChoice(0, text, shaped, finish), usage)
-        choice = ChatChoice(0, ChatMessage("assistant", text), chat_logprobs(logprobs) if logprobs else None, finish)
+            return self._text([self._text_choice(index, answer) for index, answer in enumerate(answers)], usage)
+        choices = [
+            ChatChoice(
+                index,
+                answer.message(),
+                chat_logprobs(answer.logprobs) if answer.logprobs else None,
+                FINISH_REASONS[answer.finish],
+            )
+            for index, answer in enumerate(answers)
+        ]
         return _encode(
-            ChatCompletion(head.id, "chat.completion", head.created, head.model, [choice], usage, head.fingerprint)
+            ChatCompletion(head.id, "chat.completion", head.created, head.model, choices, usage, head.fingerprint)
         )
 
-    def _chat_chunk(self, delta: Delta, logprobs: ChatLogprobs | None, finish: str | None) -> bytes:
+    def _text_choice(self, index: int, answer: Collected) -> TextChoice:
+        shaped = self._text_logprobs(answer.logprobs, index) if answer.logprobs else None
+        return TextChoice(index, "".join(answer.texts), shaped, FINISH_REASONS[answer.finish])
+
+    def _chat_chunk(self, choice: ChatChunkChoice) -> bytes:
         head = self._heading
         return _encode(
             ChatCompletionChunk(
@@ -200,23 +276,24 @@ class Writer:
                 "chat.completion.chunk",
                 head.created,
                 head.model,
-                [ChatChunkChoice(0, delta, logprobs, finish)],
+                [choice],
                 head.fingerprint,
                 self._empty_usage,
             )
         )
 
-    def _text(self, choice: TextChoice, usage: Usage | UnsetType | None) -> bytes:
+    def _text(self, choices: list[TextChoice], usage: Usage | UnsetType | None) -> bytes:
         head = self._heading
         return _encode(
-            TextCompletion(head.id, "text_completion", head.created, head.model, [choice], head.fingerprint, usage)
+            TextCompletion(head.id, "text_completion", head.created, head.model, choices, head.fingerprint, usage)
         )
 
-    def _text_logprobs(self, logprobs: Sequence[worker_pb.TokenLogprob]) -> TextLogprobs:
-        offsets = []
+    def _text_logprobs(self, logprobs: Sequence[worker_pb.TokenLogprob], index: int) -> TextLogprobs:
+        offsets, offset = [], self._offsets.get(index, 0)
         for item in logprobs:
-            offsets.append(self._offset)
-            self._offset += len(item.token)
+            offsets.append(offset)
+            offset += len(item.token)
+        self._offsets[index] = offset
         return TextLogprobs(
             tokens=[item.token for item in logprobs],
             token_logprobs=[item.logprob for item in logprobs],

@@ -1,5 +1,7 @@
 """OpenAI requests as the worker's own, or a clear refusal of what its model cannot do. Pure."""
 
+from typing import Any
+
 import msgspec
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
@@ -22,6 +24,7 @@ class PlainMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     role: str
     content: str
     name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
 
 
 class Abilities(msgspec.Struct, frozen=True):
@@ -29,13 +32,15 @@ class Abilities(msgspec.Struct, frozen=True):
 
     tools: bool = False
     response_format: bool = False
+    choices: int = 1
+    """Answers to one request, at most."""
 
 
 def chat(body: bytes, request_id: str, abilities: Abilities) -> pb.GenerateRequest:
     """Raises InvalidRequest or Unsupported, with the field's name."""
     asked = bodies.decode(body, _decode_chat)
     _refuse_chat_extras(asked, abilities)
-    _only_one(asked.n)
+    _check_choices(asked.n, abilities)
     if asked.top_logprobs is not None and not asked.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
     request = pb.GenerateRequest(
@@ -45,21 +50,26 @@ def chat(body: bytes, request_id: str, abilities: Abilities) -> pb.GenerateReque
         stop=_stops(asked.stop),
         logprobs=bool(asked.logprobs),
         top_logprobs=asked.top_logprobs or 0,
+        choices=asked.n or 1,
+        regex=asked.guided_regex or "",
+        options=asked.guided_choice or (),
     )
     if asked.tools:
         request.tools_json = msgspec.json.encode(asked.tools)
+        request.tool_choice_json = msgspec.json.encode(asked.tool_choice)
     if asked.response_format and asked.response_format.get("type") != "text":
         request.response_format_json = msgspec.json.encode(asked.response_format)
     _sample(request.sampling, asked)
     return request
 
 
-def completion(body: bytes, request_id: str) -> pb.GenerateRequest:
+def completion(body: bytes, request_id: str, abilities: Abilities) -> pb.GenerateRequest:
     """Raises InvalidRequest or Unsupported, with the field's name."""
     asked = bodies.decode(body, _decode_completion)
-    _only_one(asked.n)
-    if asked.best_of not in (None, 1):
-        raise Unsupported("best_of above 1 is not supported by this model", param="best_of")
+    _check_choices(asked.n, abilities)
+    if asked.best_of not in (None, 1, asked.n):
+        raise Unsupported("best_of other than n is not supported by this model", param="best_of")
+    _refuse_guides(asked, abilities)
     if asked.suffix:
         raise Unsupported("suffix is not supported by this model", param="suffix")
     if asked.max_tokens == 0:
@@ -72,6 +82,9 @@ def completion(body: bytes, request_id: str) -> pb.GenerateRequest:
         logprobs=asked.logprobs is not None,
         top_logprobs=asked.logprobs or 0,
         echo=bool(asked.echo),
+        choices=asked.n or 1,
+        regex=asked.guided_regex or "",
+        options=asked.guided_choice or (),
     )
     _prompt(request, asked.prompt)
     _sample(request.sampling, asked)
@@ -116,6 +129,7 @@ def _refuse_chat_extras(asked: ChatRequest, abilities: Abilities) -> None:
         raise InvalidRequest("response_format needs a type", param="response_format.type")
     if kind != "text" and not abilities.response_format:
         raise Unsupported(f"response_format {kind!r} is not supported by this model", param="response_format")
+    _refuse_guides(asked, abilities)
     if asked.audio or asked.modalities not in (None, [], ["text"]):
         raise Unsupported("this model answers with text only", param="modalities")
 
@@ -124,11 +138,11 @@ def _plain(index: int, message: Message) -> PlainMessage:
     place = f"messages[{index}].content"
     role = _ROLES.get(message.role, message.role)
     if isinstance(message.content, str):
-        return PlainMessage(role, message.content, message.name)
+        return PlainMessage(role, message.content, message.name, message.tool_calls)
     if message.content is None:
         if role != "assistant":
             raise InvalidRequest(f"{place} must be text", param=place)
-        return PlainMessage(role, "", message.name)
+        return PlainMessage(role, "", message.name, message.tool_calls)
     texts = []
     for part_index, part in enumerate(message.content):
         if part.type != "text":
@@ -163,9 +177,18 @@ def _stops(stop: str | list[str] | None) -> list[str]:
     return stops
 
 
-def _only_one(n: int | None) -> None:
-    if n not in (None, 1):
-        raise Unsupported("n above 1 is not supported by this model; send the request n times", param="n")
+def _check_choices(n: int | None, abilities: Abilities) -> None:
+    if n is not None and n > abilities.choices:
+        most = abilities.choices
+        raise Unsupported(f"n above {most} is not supported by this model; send the request more than once", param="n")
+
+
+def _refuse_guides(asked: ChatRequest | CompletionRequest, abilities: Abilities) -> None:
+    if abilities.response_format:
+        return
+    for name, value in (("guided_regex", asked.guided_regex), ("guided_choice", asked.guided_choice)):
+        if value:
+            raise Unsupported(f"{name} is not supported by this model", param=name)
 
 
 def _sample(sampling: pb.SamplingOptions, asked: ChatRequest | CompletionRequest) -> None:
@@ -181,6 +204,9 @@ def _sample(sampling: pb.SamplingOptions, asked: ChatRequest | CompletionRequest
         sampling.seed = asked.seed
     sampling.frequency_penalty = asked.frequency_penalty or 0.0
     sampling.presence_penalty = asked.presence_penalty or 0.0
+    sampling.top_k = max(0, asked.top_k or 0)
+    sampling.min_p = asked.min_p or 0.0
+    sampling.repetition_penalty = asked.repetition_penalty or 0.0
     for token, bias in (asked.logit_bias or {}).items():
         if not (token.isascii() and token.isdecimal() and int(token) < 2**32):
             raise InvalidRequest("logit_bias maps token ids to numbers", param="logit_bias")

@@ -22,7 +22,8 @@ from trunkline_worker.catalogue import ModelKind
 from trunkline_worker.config import WorkerConfig
 from trunkline_worker.embedding import OnnxEncoder, open_embedder
 from trunkline_worker.engine import Engine, open_engine
-from trunkline_worker.generation import SamplingOptions
+from trunkline_worker.generation import MAX_CHOICES, SamplingOptions
+from trunkline_worker.guides import GuideMaker
 from trunkline_worker.metrics import worker_metrics
 from trunkline_worker.model_store import ModelFolder, open_model
 from trunkline_worker.runtimes.base import DecoderRuntime
@@ -31,9 +32,11 @@ from trunkline_worker.runtimes.onnx import OnnxDecoder
 from trunkline_worker.runtimes.session import check_installation
 from trunkline_worker.service import EmbedService, GenerateService, model_info
 from trunkline_worker.tokenizer import ModelTokenizer, read_tokenizer, read_tokenizer_config
+from trunkline_worker.utilisation import measured
 from trunkline_worker.wire import Intake
 
 FAKE = "fake:"
+_CHECKS_PER_STALL = 8
 Service: TypeAlias = GenerateService | EmbedService
 
 
@@ -101,9 +104,12 @@ async def _open_generate(
 ) -> AsyncIterator[GenerateService]:
     batcher = Batcher(decoder.runtime, decoder.intake.codec, decoder.eos_ids, config.batch, kit.clock)
     metrics = worker_metrics(kit.metrics, kit.clock)
-    async with open_engine(batcher, config.drain_grace_s) as engine, background(_watch(engine, health)):
+    peaks = None if decoder.runtime.cost is None else await asyncio.to_thread(measured, config.peaks)
+    metrics.serving.expect(decoder.info.model, config.objectives, peaks)
+    engine_ = open_engine(batcher, config.drain_grace_s, kit.clock)
+    async with engine_ as engine, background(_watch(engine, health)), background(_check(engine, config.stall_s)):
         with metrics.watching(decoder.info.model, lambda: engine.load):
-            yield GenerateService(engine, decoder.intake, decoder.info, metrics, kit.clock)
+            yield GenerateService(engine, decoder.intake, decoder.info, metrics, kit)
 
 
 @asynccontextmanager
@@ -126,6 +132,12 @@ async def _watch(engine: Engine, health: Health) -> None:
     health.set(serving=False)
 
 
+async def _check(engine: Engine, stall_s: float) -> None:
+    while engine.failure is None:
+        await asyncio.sleep(stall_s / _CHECKS_PER_STALL)
+        engine.check_progress(stall_s)
+
+
 def _checked_folder(config: WorkerConfig) -> ModelFolder:
     check_installation()
     return open_model(config.home, config.model, config.variant)
@@ -138,8 +150,10 @@ def load_decoder(folder: ModelFolder, config: WorkerConfig) -> Decoder:
     info = _info(folder, runtime.slot_tokens, runtime.provider)
     search = folder.config.search
     unset = SamplingOptions(temperature=search.temperature, top_p=search.top_p)
-    intake = Intake(codec=codec, context_tokens=runtime.slot_tokens, unset=unset)
-    return Decoder(runtime=runtime, intake=intake, eos_ids=folder.config.model.eos_ids, info=info)
+    eos_ids = folder.config.model.eos_ids
+    guides = GuideMaker(codec, eos_ids, runtime.vocabulary_size) if eos_ids else None
+    intake = Intake(codec=codec, context_tokens=runtime.slot_tokens, unset=unset, guides=guides)
+    return _decoder(runtime, intake, eos_ids, info)
 
 
 def fake_decoder(config: WorkerConfig) -> Decoder:
@@ -147,8 +161,18 @@ def fake_decoder(config: WorkerConfig) -> Decoder:
     runtime = FakeDecoder(config.slots.slots, config.slots.slot_tokens)
     info = model_info(ModelKind.GENERATE, runtime.slot_tokens, runtime.vocabulary_size)
     info.model, info.execution_provider = "fake", runtime.provider
-    intake = Intake(codec=ByteCodec(), context_tokens=runtime.slot_tokens)
-    return Decoder(runtime=runtime, intake=intake, eos_ids=frozenset({EOS_ID}), info=info)
+    eos_ids, codec = frozenset({EOS_ID}), ByteCodec()
+    guides = GuideMaker(codec, eos_ids, runtime.vocabulary_size)
+    intake = Intake(codec=codec, context_tokens=runtime.slot_tokens, guides=guides)
+    return _decoder(runtime, intake, eos_ids, info)
+
+
+def _decoder(
+    runtime: DecoderRuntime, intake: Intake, eos_ids: frozenset[int], info: pb.GetModelInfoResponse
+) -> Decoder:
+    info.max_choices = MAX_CHOICES
+    info.supports_response_format = info.supports_tools = intake.guides is not None
+    return Decoder(runtime=runtime, intake=intake, eos_ids=eos_ids, info=info)
 
 
 def _info(folder: ModelFolder, context_tokens: int, provider: str) -> pb.GetModelInfoResponse:

@@ -1,17 +1,17 @@
 """The engine's core: continuous batching over slots, one step at a time and without threads or I/O.
 
-Requests join and leave between steps. A step prefills waiting requests, chunk by chunk within a budget, then decodes
-one token for every request that is past its prompt; so a long prompt delays the others by a chunk, never by all of it.
-Decoding requests hold the slots 0 … n-1; when one leaves, the last takes its place. The request being prefilled holds a
+Requests join and leave between steps. A step reads prompts, one chunk's worth of tokens at most, then decodes one
+token for every answer that is past its prompt; so a long prompt delays the others by a chunk, never by all of it.
+Answers that decode hold the slots 0 … n-1; when one leaves, the last takes its place. The prompt being read holds a
 slot behind them and moves down when it is done.
 
-No answer depends on who else is running: decode rows do not mix, the chunks of a prompt follow from its length alone,
-and every request draws from its own random generator.
+No answer depends on who else is running: decode rows do not mix, what a prompt leaves in its slot does not depend on
+how it was cut or who read it first, and every answer draws from its own random generator.
 """
 
 from __future__ import annotations
 
-import heapq
+import secrets
 from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
@@ -19,22 +19,35 @@ from msgspec import Struct
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import ConfigError, ContextTooLong
 from trunkline_worker.generation import Delta, FinishReason, GenerationRequest
-from trunkline_worker.load import EngineLoad, TokenRate
+from trunkline_worker.load import EngineLoad, HitRatio, Speed, TokenRate
+from trunkline_worker.prefix_cache import PrefixCache
 from trunkline_worker.runtimes.base import DecoderRuntime, Logits
 from trunkline_worker.sampling import choose_all
 from trunkline_worker.sequence import Limits, Sequence
 from trunkline_worker.tokenizer import TextCodec
+from trunkline_worker.utilisation import Utilisation
+from trunkline_worker.waiting import Waiting, is_too_late
+
+_KEY_BYTES = 32
+_LEAST_READ_TOKENS = 16
+"""Reading fewer at once costs more for each: a run reads all weights whatever it is for."""
+_DECODE_MEMORY = 0.8
+"""What the steps before the latest count in the length of a decode step."""
+_MIN_CHUNK_TOKENS = 3
+"""So that a chunk and what is left after it can both have two tokens at least."""
 
 
 class BatchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a step is filled."""
 
     chunk_tokens: int = 256
-    """Prompt tokens of one prefill run; decoding requests wait this long at most for one."""
-    step_prefill_tokens: int = 256
-    """No further chunk is begun in a step that prefilled this many tokens."""
+    """Prompt tokens that one step reads at most."""
+    wait_steps: float = 1.5
+    """While answers decode, what a step reads of prompts takes about this many times a decode step at most."""
     max_waiting: int = 256
-    """Requests that may wait for a slot; more are refused."""
+    """Answers that may wait for a slot; more are refused."""
+    promote_s: float = 5.0
+    """A request of the next class overtakes what came this much earlier, seconds."""
 
 
 def next_chunk(remaining: int, most: int) -> int:
@@ -48,63 +61,75 @@ def next_chunk(remaining: int, most: int) -> int:
     return most - 1 if remaining - most == 1 else most
 
 
+def step_tokens(config: BatchConfig, decode_s: float, prefill_tokens_per_s: float) -> int:
+    """Prompt tokens that a step may read while answers decode, by how long both take; all of a chunk if unknown."""
+    if decode_s <= 0 or prefill_tokens_per_s <= 0:
+        return config.chunk_tokens
+    affordable = int(config.wait_steps * decode_s * prefill_tokens_per_s)
+    return min(config.chunk_tokens, max(_LEAST_READ_TOKENS, affordable))
+
+
 class Batcher:
     """Owns the runtime's slots. Not safe for more than one thread."""
 
     def __init__(
         self, runtime: DecoderRuntime, codec: TextCodec, eos_ids: AbstractSet[int], config: BatchConfig, clock: Clock
     ) -> None:
-        if config.chunk_tokens < 3:
-            raise ConfigError(f"chunk_tokens must be at least 3, got {config.chunk_tokens}")
+        if config.chunk_tokens < _MIN_CHUNK_TOKENS:
+            raise ConfigError(f"chunk_tokens must be at least {_MIN_CHUNK_TOKENS}, got {config.chunk_tokens}")
         self.slots = runtime.slots
         self.slot_tokens = runtime.slot_tokens
         self.vocabulary_size = runtime.vocabulary_size
         self.places = runtime.slots + config.max_waiting
-        """Requests that may be here at once, running or waiting."""
+        """Answers that may be here at once, running or waiting."""
         self._runtime = runtime
         self._codec = codec
         self._limits = Limits(slot_tokens=runtime.slot_tokens, eos_ids=eos_ids)
         self._config = config
         self._clock = clock
-        self._waiting: list[tuple[int, int, Sequence]] = []
-        self._arrivals = 0
+        self._waiting = Waiting(config.promote_s)
         self._decoding: list[Sequence] = []
         """By slot."""
         self._filling: Sequence | None = None
         self._filling_slot = 0
         self._rate = TokenRate()
+        self._prefill_speed = Speed()
+        self._decode_s = 0.0
+        """How long a decode step takes, the latest weighing most."""
+        self._use = Utilisation()
+        self._hits = HitRatio()
+        self._prefix = PrefixCache(runtime, secrets.token_bytes(_KEY_BYTES))
 
     @property
     def has_work(self) -> bool:
         return bool(self._waiting or self._decoding or self._filling)
 
     def add(self, request: GenerationRequest) -> None:
-        """Put a request into the queue, by priority, then by arrival. Raises ContextTooLong if it can never fit."""
+        """Put a request into the queue. Raises ContextTooLong if it can never fit."""
         check_length(request, self._limits.slot_tokens)
         sequence = Sequence(request, self._codec, self._limits, self._clock.monotonic_s())
-        heapq.heappush(self._waiting, (-request.priority, self._arrivals, sequence))
-        self._arrivals += 1
+        # The answers to one request share its prompt even if nobody else may.
+        salt = request.cache_salt or (request.request_id.encode() if request.choices > 1 else b"")
+        sequence.chain = self._prefix.chain(request.prompt_ids, salt)
+        sequence.cached = self._prefix.known_tokens(sequence.chain, sequence.prompt_tokens)
+        self._waiting.push(sequence)
 
-    def cancel(self, request_id: str) -> Delta | None:
-        """Take a request out, wherever it is, and free its slot at once. None if it is not here (any more)."""
-        now_s = self._clock.monotonic_s()
+    def cancel(self, request_id: str) -> list[Delta]:
+        """Take a request out, wherever it is, and free its slots at once. Empty if it is not here (any more)."""
+        gone = self._waiting.remove(request_id)
         if self._filling is not None and self._filling.request.request_id == request_id:
-            ended, self._filling = self._filling, None
-            return ended.end(FinishReason.ABORTED, now_s)
-        for slot, sequence in enumerate(self._decoding):
-            if sequence.request.request_id == request_id:
-                self._leave(slot)
-                return sequence.end(FinishReason.ABORTED, now_s)
-        for index, (_, _, sequence) in enumerate(self._waiting):
-            if sequence.request.request_id == request_id:
-                del self._waiting[index]
-                heapq.heapify(self._waiting)
-                return sequence.end(FinishReason.ABORTED, now_s)
-        return None
+            gone.append(self._filling)
+            self._filling = None
+        # From the last slot down: what moves into a hole has been looked at.
+        for slot in reversed(range(len(self._decoding))):
+            if self._decoding[slot].request.request_id == request_id:
+                gone.append(self._leave(slot))
+        return self._end(gone, FinishReason.ABORTED)
 
     def step(self) -> list[Delta]:
-        """One round: prefill within the budget, then one token for each request that is past its prompt."""
-        deltas = self._prefill()
+        """One round: prefill within the budget, then one token for each answer that is past its prompt."""
+        deltas = self._expire()
+        deltas += self._prefill()
         deltas += self._decode()
         made = sum(len(delta.token_ids) for delta in deltas)
         self._rate = self._rate.after(made, self._clock.monotonic_s())
@@ -116,55 +141,116 @@ class Batcher:
         return EngineLoad(
             running=len(active),
             waiting=len(self._waiting),
-            waiting_tokens=sum(sequence.prompt_tokens for _, _, sequence in self._waiting),
+            waiting_tokens=self._waiting.uncached_tokens,
             kv_usage=held / (self._runtime.slots * self._runtime.slot_tokens),
+            prefix_usage=self._prefix.usage,
             rate=self._rate,
+            prefill_tokens_per_s=self._prefill_speed.per_s,
+            hits=self._hits,
+            use=self._use,
             max_running=self._runtime.slots,
         )
 
+    def _end(self, gone: list[Sequence], finish: FinishReason) -> list[Delta]:
+        """Last deltas of answers that are taken out, those included that a prompt under way had still to begin."""
+        now_s = self._clock.monotonic_s()
+        begun = [*gone]
+        for sequence in gone:
+            if sequence.index == 0 and sequence.generated == 0:
+                begun += sequence.siblings()
+        return [sequence.end(finish, now_s) for sequence in begun]
+
+    def _expire(self) -> list[Delta]:
+        """End what nobody waits for any more, and what cannot begin in time."""
+        now_s = self._clock.monotonic_s()
+        gone = self._waiting.expire(now_s, self._prefill_speed.per_s)
+        if self._filling is not None and is_too_late(self._filling, now_s, 0):
+            gone.append(self._filling)
+            self._filling = None
+        for slot in reversed(range(len(self._decoding))):
+            if is_too_late(self._decoding[slot], now_s, 0):
+                gone.append(self._leave(slot))
+        return self._end(gone, FinishReason.EXPIRED)
+
     def _prefill(self) -> list[Delta]:
+        """Read prompts: never more tokens in one step than a chunk has, and fewer while others decode."""
         deltas: list[Delta] = []
-        spent = 0
-        while spent < self._config.step_prefill_tokens:
+        left = self._config.chunk_tokens
+        if self._decoding:
+            left = step_tokens(self._config, self._decode_s, self._prefill_speed.per_s)
+        while left >= _MIN_CHUNK_TOKENS:
             sequence = self._filling or self._begin()
             if sequence is None:
                 break
             begin = sequence.prefilled
-            size = next_chunk(sequence.prompt_tokens - begin, self._config.chunk_tokens)
-            row = self._runtime.prefill(self._filling_slot, sequence.request.prompt_ids[begin : begin + size], begin)
-            sequence.prefilled += size
-            spent += size
+            size = next_chunk(sequence.prompt_tokens - begin, left)
+            row = self._read(sequence, begin, size)
+            left -= size
             if sequence.prefilled == sequence.prompt_tokens:
-                deltas.append(self._join(sequence, row))
+                deltas += self._join(sequence, row)
         return deltas
+
+    def _read(self, sequence: Sequence, begin: int, size: int) -> Logits:
+        started_s = self._clock.monotonic_s()
+        ids = sequence.request.prompt_ids[begin : begin + size]
+        row = self._runtime.prefill(self._filling_slot, ids, begin)
+        duration_s = self._clock.monotonic_s() - started_s
+        self._prefill_speed = self._prefill_speed.after(size, duration_s)
+        if self._runtime.cost is not None:
+            self._use = self._use.after(self._runtime.cost.prefill(size, begin), duration_s)
+        sequence.prefilled += size
+        self._prefix.keep(sequence.chain, begin, sequence.prefilled, self._filling_slot)
+        return row
 
     def _begin(self) -> Sequence | None:
         """Take the next request from the queue into the first slot behind those that decode."""
-        if not self._waiting or len(self._decoding) == self._runtime.slots:
+        if len(self._decoding) == self._runtime.slots:
             return None
-        _, _, sequence = heapq.heappop(self._waiting)
-        sequence.start(self._clock.monotonic_s())
+        sequence = self._waiting.pop()
+        if sequence is None:
+            return None
         self._filling, self._filling_slot = sequence, len(self._decoding)
+        sequence.cached = self._prefix.restore(sequence.chain, sequence.prompt_tokens, self._filling_slot)
+        sequence.start(self._clock.monotonic_s())
+        if sequence.index == 0:
+            self._hits = self._hits.after(sequence.prompt_tokens, sequence.cached)
         return sequence
 
-    def _join(self, sequence: Sequence, row: Logits) -> Delta:
-        """The prompt is done: sample the first token and take a place among those that decode."""
-        slot = len(self._decoding)
-        if self._filling_slot != slot:
-            self._runtime.move(self._filling_slot, slot, sequence.prompt_tokens)
-        self._filling = None
-        now_s = self._clock.monotonic_s()
-        sequence.first(now_s)
-        delta = sequence.take(sequence.sampler.choose(row), row, now_s)
-        if delta.finish is None:
-            self._decoding.append(sequence)
-        return delta
+    def _join(self, sequence: Sequence, row: Logits) -> list[Delta]:
+        """The prompt is done: sample the first token and take a place among those that decode.
+
+        The other answers to the request get a copy of its slot and the same logits; those for which there is no slot
+        wait at its place in the queue, and find the prompt in the prefix cache.
+        """
+        source, self._filling = self._filling_slot, None
+        answers = [sequence, *(sequence.siblings() if sequence.index == 0 else ())]
+        deltas: list[Delta] = []
+        for answer in answers:
+            slot = len(self._decoding)
+            if slot == self._runtime.slots:
+                answer.cached = self._prefix.known_tokens(answer.chain, answer.prompt_tokens)
+                self._waiting.push(answer)
+                continue
+            if slot != source:
+                self._runtime.move(source, slot, sequence.prompt_tokens)
+            now_s = self._clock.monotonic_s()
+            answer.first(now_s)
+            deltas.append(answer.take(answer.sampler.choose(row), row, now_s))
+            if deltas[-1].finish is None:
+                self._decoding.append(answer)
+        return deltas
 
     def _decode(self) -> list[Delta]:
         rows = tuple(self._decoding)
         if not rows:
             return []
-        logits = self._runtime.decode([row.last_id for row in rows], [row.length for row in rows])
+        lengths = [row.length for row in rows]
+        started_s = self._clock.monotonic_s()
+        logits = self._runtime.decode([row.last_id for row in rows], lengths)
+        duration_s = self._clock.monotonic_s() - started_s
+        self._decode_s = duration_s + _DECODE_MEMORY * (self._decode_s - duration_s) if self._decode_s else duration_s
+        if self._runtime.cost is not None:
+            self._use = self._use.after(self._runtime.cost.decode(lengths), duration_s)
         chosen = choose_all(logits, [row.sampler for row in rows])
         now_s = self._clock.monotonic_s()
         deltas = [row.take(chosen[slot], logits[slot], now_s) for slot, row in enumerate(rows)]
@@ -174,11 +260,13 @@ class Batcher:
                 self._leave(slot)
         return deltas
 
-    def _leave(self, slot: int) -> None:
-        last = self._decoding.pop()
+    def _leave(self, slot: int) -> Sequence:
+        """Free a slot; the last one that decodes takes the place."""
+        gone, last = self._decoding[slot], self._decoding.pop()
         if slot < len(self._decoding):
             self._runtime.move(len(self._decoding), slot, last.held_tokens)
             self._decoding[slot] = last
+        return gone
 
 
 def check_length(request: GenerationRequest, slot_tokens: int) -> None:

@@ -13,9 +13,19 @@ class _Part(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class _CalledFunction(msgspec.Struct, frozen=True):
+    name: str
+    arguments: str = "{}"
+
+
+class _Call(msgspec.Struct, frozen=True):
+    function: _CalledFunction
+
+
 class _Message(msgspec.Struct, frozen=True):
     role: str
     content: str | list[_Part] | None = None
+    tool_calls: list[_Call] | None = None
 
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -36,7 +46,16 @@ def decode_messages(messages_json: bytes) -> list[ChatMessage]:
             raise InvalidRequest(f"role {message.role!r} is none of {known}", param=f"messages[{index}].role")
     if not messages:
         raise InvalidRequest("messages is empty; send at least one", param="messages")
-    return [ChatMessage(role=message.role, content=_text(message.content)) for message in messages]
+    return [ChatMessage(role=message.role, content=_content(message)) for message in messages]
+
+
+def _content(message: _Message) -> str:
+    """A message's text; the calls an assistant made are written as this worker asks for them."""
+    calls = [
+        f'{{"name": "{call.function.name}", "arguments": {call.function.arguments}}}'
+        for call in message.tool_calls or ()
+    ]
+    return "\n".join([*filter(None, (_text(message.content),)), *calls])
 
 
 def _text(content: str | list[_Part] | None) -> str:

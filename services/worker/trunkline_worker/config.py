@@ -7,12 +7,15 @@ from pathlib import Path
 from msgspec import Struct
 
 from trunkline_kit.errors import ConfigError
-from trunkline_kit.settings import Settings, Worker
+from trunkline_kit.settings import Settings
+from trunkline_kit.workers import Worker
 from trunkline_worker.batching import BatchConfig
 from trunkline_worker.convert.precision import Precision
 from trunkline_worker.embedding import EmbedConfig
 from trunkline_worker.runtimes.onnx import SlotConfig
 from trunkline_worker.runtimes.session import Device, SessionConfig
+from trunkline_worker.serving_metrics import Objectives
+from trunkline_worker.utilisation import Peaks
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +32,11 @@ class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     session: SessionConfig = SessionConfig()
     batch: BatchConfig = BatchConfig()
     embed: EmbedConfig = EmbedConfig()
+    objectives: Objectives = Objectives()
+    peaks: Peaks = Peaks()
     drain_grace_s: float = 30.0
+    stall_s: float = 60.0
+    """An engine that has work and makes no step for so long is dead; the longest step is a chunk of prompt."""
 
     @classmethod
     def from_settings(cls, settings: Settings, name: str, *, listen: str | None, home: Path) -> WorkerConfig:
@@ -49,9 +56,18 @@ class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             home=home,
             model=worker.model,
             variant=Precision(worker.variant),
-            slots=SlotConfig(slots=worker.slots, slot_tokens=worker.slot_tokens),
+            slots=SlotConfig(
+                slots=worker.slots, slot_tokens=worker.slot_tokens, prefix_bytes=worker.prefix_cache_bytes
+            ),
             session=SessionConfig(device=Device(worker.device), threads=worker.threads, spinning=worker.spinning),
-            batch=BatchConfig(chunk_tokens=worker.prefill_chunk_tokens, max_waiting=worker.queue_requests),
+            batch=BatchConfig(
+                chunk_tokens=worker.prefill_chunk_tokens,
+                wait_steps=worker.decode_wait_steps,
+                max_waiting=worker.queue_requests,
+            ),
             embed=EmbedConfig(max_waiting=max(1, worker.queue_requests)),
+            objectives=Objectives(first_token_s=worker.objective_first_token_s, token_s=worker.objective_token_s),
+            peaks=Peaks(flops_per_s=worker.peak_flops_per_s, bytes_per_s=worker.peak_bytes_per_s),
             drain_grace_s=drain_grace_s,
+            stall_s=worker.stall_s,
         )

@@ -10,19 +10,31 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 from msgspec import Struct, structs
 
-from trunkline_kit.errors import Conflict, Internal, Overloaded, TrunklineError, Unavailable
+from trunkline_kit.clock import Clock, SystemClock
+from trunkline_kit.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Internal,
+    Overloaded,
+    TrunklineError,
+    Unavailable,
+    Unsupported,
+)
 from trunkline_worker.batching import Batcher, check_length
-from trunkline_worker.generation import Delta, GenerationRequest
+from trunkline_worker.generation import Delta, FinishReason, GenerationRequest
 from trunkline_worker.load import EngineLoad
 
 _log = logging.getLogger(__name__)
 
+_RETRY_LEAST_S, _RETRY_MOST_S = 1.0, 30.0
+_HUNG_S = 1.0
+"""How long a thread that failed is waited for."""
 _ABORT_GRACE_S = 1.0
 """How long readers may take to notice that their request was aborted."""
 
@@ -47,13 +59,18 @@ class DrainResult(Struct, frozen=True, kw_only=True):
 class Engine:
     """Streams answers. All methods belong to the event loop that opened it."""
 
-    def __init__(self, batcher: Batcher) -> None:
+    def __init__(self, batcher: Batcher, clock: Clock) -> None:
         self._batcher = batcher
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._streams: dict[str, asyncio.Queue[Outcome]] = {}
         """By ticket: a caller's id may come back before the last deltas of its first use have crossed over."""
         self._tickets: dict[str, str] = {}
+        self._choices: dict[str, int] = {}
+        self._answers = 0
         self._admitted = 0
+        self._clock = clock
+        self._moved_s: float | None = None
+        """When the thread last reported; None while there is nothing to do."""
         self._load = EngineLoad(max_running=batcher.slots)
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
@@ -65,7 +82,7 @@ class Engine:
     @property
     def load(self) -> EngineLoad:
         """As of the last step; `waiting` counts what the engine has not seen yet too."""
-        unseen = len(self._streams) - self._load.running - self._load.waiting
+        unseen = self._answers - self._load.running - self._load.waiting
         waiting = self._load.waiting + max(0, unseen)
         return structs.replace(self._load, waiting=waiting, draining=self._draining)
 
@@ -74,29 +91,39 @@ class Engine:
         """Why the engine died; None while it lives."""
         return self._failure
 
+    def check_progress(self, stall_s: float) -> None:
+        """Give the engine up if it has work and has made no step for `stall_s` seconds; busy or idle is not dead."""
+        if self._moved_s is not None and self._clock.monotonic_s() - self._moved_s > stall_s:
+            _log.error("the engine has work and has made no step for %.0f s", stall_s)
+            self._die()
+
     async def changed(self) -> None:
         """Return when the load has changed, or the engine has died."""
         await self._changed.wait()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
-        """The deltas of one request, the last with a finish reason. Closing the iterator early frees the slot.
+        """The deltas of one request, the last of each answer with a finish reason. Closing it early frees the slots.
 
         Raises InvalidRequest, ContextTooLong, Conflict for an id that is running, Overloaded when the queue is full,
-        Unavailable when draining, Internal when the engine died.
+        DeadlineExceeded when it cannot be done in time or was not, Unavailable when draining, Internal when the engine
+        died.
         """
         ticket, stream = self._admit(request)
-        done = False
+        unfinished = request.choices
         try:
-            while not done:
+            while unfinished:
                 outcome = await stream.get()
                 if isinstance(outcome, TrunklineError):
                     raise outcome
-                done = outcome.finish is not None
-                if done:
+                if outcome.finish in _FAILED:
+                    raise _FAILED[outcome.finish](outcome)
+                if outcome.finish is not None:
+                    unfinished -= 1
+                if not unfinished:
                     self._forget(request.request_id, ticket)
                 yield outcome
         finally:
-            if not done:
+            if unfinished:
                 self._forget(request.request_id, ticket)
                 self._commands.put(_Cancel(ticket))
 
@@ -143,10 +170,14 @@ class Engine:
     def _admit(self, request: GenerationRequest) -> tuple[str, asyncio.Queue[Outcome]]:
         self._check(request)
         self._admitted += 1
+        self._answers += request.choices
+        if self._moved_s is None:
+            self._moved_s = self._clock.monotonic_s()
         ticket = f"{request.request_id}#{self._admitted}"
         stream: asyncio.Queue[Outcome] = asyncio.Queue()
         self._tickets[request.request_id] = ticket
         self._streams[ticket] = stream
+        self._choices[ticket] = request.choices
         self._idle.clear()
         self._commands.put(structs.replace(request, request_id=ticket))
         self._announce()
@@ -161,15 +192,37 @@ class Engine:
         check_length(request, self._batcher.slot_tokens)
         if request.request_id in self._tickets:
             raise Conflict(f"a request with the id {request.request_id!r} is running")
-        if len(self._streams) >= self._batcher.places:
-            raise Overloaded(f"all {self._batcher.places} places of this worker are taken", retry_after_s=1.0)
+        if self._answers + request.choices > self._batcher.places:
+            wait_s = min(max(_RETRY_LEAST_S, self._reading_s()), _RETRY_MOST_S)
+            raise Overloaded(f"all {self._batcher.places} places of this worker are taken", retry_after_s=wait_s)
+        self._check_deadline(request)
+
+    def _check_deadline(self, request: GenerationRequest) -> None:
+        """Refuse at once what would only be given up later, when its caller could have gone elsewhere."""
+        if request.deadline_s is None:
+            return
+        left_s = request.deadline_s - self._clock.monotonic_s()
+        # Only those of its own class and above are sure to come before it.
+        ahead_s = self._reading_s() if request.priority <= 0 else 0.0
+        if ahead_s > left_s:
+            raise DeadlineExceeded(
+                f"{max(0.0, left_s):.1f} s are left, and {ahead_s:.1f} s of prompts are waiting here; "
+                "allow more time, or send the request to another worker"
+            )
+
+    def _reading_s(self) -> float:
+        """How long the prompts that wait will take to read; 0 while the speed is not known."""
+        load = self._load
+        return load.waiting_tokens / load.prefill_tokens_per_s if load.prefill_tokens_per_s else 0.0
 
     def _forget(self, request_id: str, ticket: str) -> None:
         self._streams.pop(ticket, None)
+        self._answers -= self._choices.pop(ticket, 0)
         if self._tickets.get(request_id) == ticket:
             del self._tickets[request_id]
         if not self._streams:
             self._idle.set()
+            self._moved_s = None
 
     def _obey(self) -> bool:
         """Carry out what was asked meanwhile; wait for something to do if there is no work. False: stop."""
@@ -187,9 +240,7 @@ class Engine:
         if isinstance(command, GenerationRequest):
             self._batcher.add(command)
             return
-        ended = self._batcher.cancel(command.request_id)
-        if ended is not None:
-            self._deliver([ended])
+        self._deliver(self._batcher.cancel(command.request_id))
 
     def _deliver(self, deltas: Sequence[Delta]) -> None:
         self._loop.call_soon_threadsafe(self._receive, deltas, self._batcher.load())
@@ -200,9 +251,13 @@ class Engine:
             if stream is not None:
                 stream.put_nowait(delta)
         self._load = load
+        if self._moved_s is not None:
+            self._moved_s = self._clock.monotonic_s()
         self._announce()
 
     def _die(self) -> None:
+        if self._failure is not None:
+            return
         self._failure = Internal("the model engine has failed; this worker must be restarted")
         for stream in self._streams.values():
             stream.put_nowait(self._failure)
@@ -214,9 +269,9 @@ class Engine:
 
 
 @asynccontextmanager
-async def open_engine(batcher: Batcher, grace_s: float) -> AsyncIterator[Engine]:
+async def open_engine(batcher: Batcher, grace_s: float, clock: Clock | None = None) -> AsyncIterator[Engine]:
     """Run the engine's thread for the block; at its end drain for `grace_s` seconds, then stop."""
-    engine = Engine(batcher)
+    engine = Engine(batcher, clock or SystemClock())
     thread = threading.Thread(target=engine.run, name="engine", daemon=True)
     thread.start()
     try:
@@ -224,4 +279,23 @@ async def open_engine(batcher: Batcher, grace_s: float) -> AsyncIterator[Engine]
     finally:
         await engine.drain(grace_s)
         engine.stop()
-        await asyncio.to_thread(thread.join)
+        # One that hangs in a model run can be left: it is a daemon, and its process is about to end.
+        await asyncio.to_thread(thread.join, None if engine.failure is None else _HUNG_S)
+
+
+def _unguided(last: Delta) -> Unsupported:
+    text = f"what the answer is held to became too complex after {last.usage.completion_tokens} tokens; simplify it"
+    return Unsupported(text, param="response_format")
+
+
+def _too_late(last: Delta) -> DeadlineExceeded:
+    if last.usage.completion_tokens:
+        return DeadlineExceeded("the time allowed was over before the answer was; allow more, or ask for fewer tokens")
+    return DeadlineExceeded("the answer could not begin within the time allowed; try again later, or allow more")
+
+
+_FAILED: dict[FinishReason, Callable[[Delta], TrunklineError]] = {
+    FinishReason.EXPIRED: _too_late,
+    FinishReason.UNGUIDED: _unguided,
+}
+"""Ends that are errors to the caller."""

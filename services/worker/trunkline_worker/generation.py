@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Protocol
 
 from msgspec import Struct
 
 from trunkline_kit.errors import InvalidRequest
+from trunkline_worker.runtimes.base import Logits
 
 _MAX_STOPS = 4
 _MAX_TOP_LOGPROBS = 20
+MAX_CHOICES = 16
+"""Answers to one request, at most. OpenAI takes 128; here each needs a slot."""
+MAX_PRIORITY = 100
 
 
 class FinishReason(StrEnum):
@@ -18,7 +23,38 @@ class FinishReason(StrEnum):
     """An end-of-sequence token or a stop string."""
     LENGTH = "length"
     """max_tokens or the slot was used up."""
+    TOOL_CALLS = "tool_calls"
+    """A tool call was made."""
     ABORTED = "aborted"
+    EXPIRED = "expired"
+    """The deadline passed, or would have before the first token."""
+    UNGUIDED = "unguided"
+    """The grammar turned out to be too much to follow."""
+
+
+class AnswerGuide(Protocol):
+    """Where one answer is in the grammar it is held to."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more can come."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the grammar turned out to be too much to follow."""
+
+    def forbid(self, logits: Logits) -> None:
+        """Set the logits of all tokens that may not come next to minus infinity. Never all of them."""
+
+    def accept(self, token_id: int) -> None:
+        """Take note of the token that came."""
+
+
+class Guided(Protocol):
+    """A grammar that is ready for use."""
+
+    def guide(self) -> AnswerGuide:
+        """For one answer, at its beginning."""
 
 
 class SamplingOptions(Struct, frozen=True, kw_only=True):
@@ -68,6 +104,15 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     """Alternatives per token; None means that no logprobs are wanted."""
     ignore_eos: bool = False
     priority: int = 0
+    """Higher is more urgent; 0 is normal."""
+    choices: int = 1
+    """Answers to make."""
+    deadline_s: float | None = None
+    """When, by the monotonic clock, nobody waits any more."""
+    grammar: Guided | None = None
+    """What the answers are held to."""
+    cache_salt: bytes = b""
+    """Whose prompts this one may share its beginning with; empty: nobody's."""
 
     def check(self, vocabulary_size: int) -> None:
         """Raises InvalidRequest naming the field that is wrong."""
@@ -80,6 +125,8 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
             raise InvalidRequest(f"max_tokens must not be negative, got {self.max_tokens}", param="max_tokens")
         if len(self.stop) > _MAX_STOPS or not all(self.stop):
             raise InvalidRequest(f"stop takes at most {_MAX_STOPS} strings, none of them empty", param="stop")
+        _within("n", self.choices, 1, MAX_CHOICES)
+        _within("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         if self.top_logprobs is not None:
             _within("top_logprobs", self.top_logprobs, 0, _MAX_TOP_LOGPROBS)
 
@@ -99,10 +146,13 @@ class TokenLogprobs(Struct, frozen=True, kw_only=True):
 
 
 class Usage(Struct, frozen=True, kw_only=True):
+    """Of all answers to a request together."""
+
     prompt_tokens: int
     completion_tokens: int
     """Every token the model was sampled for, an end-of-sequence token included: each of them cost a step."""
     cached_tokens: int = 0
+    """Tokens of the prompt that came out of the prefix cache."""
 
 
 class Timing(Struct, frozen=True, kw_only=True):
@@ -112,9 +162,11 @@ class Timing(Struct, frozen=True, kw_only=True):
 
 
 class Delta(Struct, frozen=True, kw_only=True):
-    """What one engine step made for one request."""
+    """What one engine step made for one answer to a request."""
 
     request_id: str
+    index: int = 0
+    """Which of its answers."""
     usage: Usage
     token_ids: tuple[int, ...] = ()
     text: str = ""

@@ -6,8 +6,16 @@ import math
 
 from msgspec import Struct
 
+from trunkline_worker.utilisation import Utilisation
+
 _MEMORY_S = 5.0
 """Time constant of the token rate: what happened 5 s ago counts e times less than what happens now."""
+
+_MEMORY_SHARE = 0.98
+"""What a request's share in the hit ratio is multiplied with for each later one: the last 50 weigh most."""
+
+_LATEST_SHARE = 0.2
+"""What the latest run counts in a speed."""
 
 
 class TokenRate(Struct, frozen=True):
@@ -24,14 +32,56 @@ class TokenRate(Struct, frozen=True):
         return TokenRate(self.at(now_s) + tokens / _MEMORY_S, max(now_s, self.updated_s))
 
 
+class Speed(Struct, frozen=True):
+    """Tokens per second while at it, the latest runs weighing most; 0 before the first."""
+
+    per_s: float = 0.0
+
+    def after(self, tokens: int, duration_s: float) -> Speed:
+        """Once `tokens` more took `duration_s`."""
+        if duration_s <= 0:
+            return self
+        latest = tokens / duration_s
+        return Speed(latest if self.per_s == 0 else self.per_s + _LATEST_SHARE * (latest - self.per_s))
+
+
+class HitRatio(Struct, frozen=True):
+    """Prompt tokens looked up in the prefix cache and found there: ever, and with the latest requests weighing more."""
+
+    queried_tokens: int = 0
+    found_tokens: int = 0
+    recent_queried: float = 0.0
+    recent_found: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """Of the latest requests, 0 to 1."""
+        return self.recent_found / self.recent_queried if self.recent_queried else 0.0
+
+    def after(self, queried: int, found: int) -> HitRatio:
+        """Once a prompt of `queried` tokens, `found` of them kept, has been looked up."""
+        return HitRatio(
+            self.queried_tokens + queried,
+            self.found_tokens + found,
+            self.recent_queried * _MEMORY_SHARE + queried,
+            self.recent_found * _MEMORY_SHARE + found,
+        )
+
+
 class EngineLoad(Struct, frozen=True, kw_only=True):
     running: int = 0
     """Requests in a slot."""
     waiting: int = 0
     waiting_tokens: int = 0
-    """Prompt tokens of the waiting requests."""
+    """Prompt tokens of the waiting requests that the prefix cache did not hold when they came."""
     kv_usage: float = 0.0
     """Share of the slots' tokens that hold something, 0 to 1."""
+    prefix_usage: float = 0.0
+    """Share of the prefix cache's blocks that hold something, 0 to 1."""
     rate: TokenRate = TokenRate()
+    prefill_tokens_per_s: float = 0.0
+    """Speed of reading prompts while at it; 0 if not known yet."""
+    hits: HitRatio = HitRatio()
+    use: Utilisation = Utilisation()
     max_running: int = 0
     draining: bool = False

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from trunkline_kit.clock import Clock
 from trunkline_worker.generation import Delta, Usage
 from trunkline_worker.load import EngineLoad
+from trunkline_worker.serving_metrics import ServingMetrics
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
@@ -22,6 +23,7 @@ class WorkerMetrics(Collector):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._loads: dict[str, Callable[[], EngineLoad]] = {}
+        self.serving = ServingMetrics()
         names = ["model", "finish"]
         self._requests = Counter("trunkline_worker_requests", "Ended requests by reason", names, registry=None)
         names = ["model", "direction"]
@@ -44,6 +46,14 @@ class WorkerMetrics(Collector):
         """Count a generation whose caller went away."""
         self._requests.labels(model, "disconnected").inc()
         self._count(model, usage)
+        self.serving.left(model, usage)
+
+    def failed(self, model: str, usage: Usage) -> None:
+        """Count a generation that was refused, or ended with an error after it had begun."""
+        self._requests.labels(model, "failed" if usage.completion_tokens else "refused").inc()
+        if usage.completion_tokens:
+            self._count(model, usage)
+            self.serving.failed(model, usage)
 
     def embedded(self, model: str, prompt_tokens: int) -> None:
         self._requests.labels(model, "embedded").inc()
@@ -60,14 +70,14 @@ class WorkerMetrics(Collector):
 
     def collect(self) -> list[Metric]:
         counted = [*self._requests.collect(), *self._tokens.collect(), *self._phases.collect()]
-        return [*counted, *self._gauges()]
+        loads = {model: load() for model, load in self._loads.items()}
+        return [*counted, *self._gauges(loads), *self.serving.collect(loads)]
 
     def describe(self) -> list[Metric]:
         """Lets a registry refuse a second collector of these names."""
         return self.collect()
 
-    def _gauges(self) -> list[Metric]:
-        loads = {model: load() for model, load in self._loads.items()}
+    def _gauges(self, loads: dict[str, EngineLoad]) -> list[Metric]:
         now_s = self._clock.monotonic_s()
         rate = "trunkline_worker_generation_tokens_per_second"
         kv_usage = "trunkline_worker_kv_usage_ratio"

@@ -1,4 +1,4 @@
-"""One request on its way through the engine: its prompt, its tokens so far, its text, and why it ended."""
+"""One answer on its way through the engine: its prompt, its tokens so far, its text, and why it ended."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Set as AbstractSet
 from msgspec import Struct
 
 from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, Timing, TokenLogprobs, Usage
+from trunkline_worker.logprobs import logprobs
 from trunkline_worker.runtimes.base import Logits
-from trunkline_worker.sampling import Sampler, logprobs
+from trunkline_worker.sampling import Sampler
 from trunkline_worker.stopping import StopMatcher
 from trunkline_worker.tokenizer import IncrementalDetokenizer, TextCodec
 
@@ -20,27 +21,58 @@ class Limits(Struct, frozen=True, kw_only=True):
     eos_ids: AbstractSet[int]
 
 
-class Sequence:
-    """Mutable state of one request; owned by the engine's thread."""
+class Spent:
+    """What the answers to one request have used together."""
 
-    def __init__(self, request: GenerationRequest, codec: TextCodec, limits: Limits, now_s: float) -> None:
+    completion_tokens = 0
+    cached_tokens = 0
+
+
+class Sequence:
+    """Mutable state of one answer to a request; owned by the engine's thread."""
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        codec: TextCodec,
+        limits: Limits,
+        now_s: float,
+        *,
+        first: Sequence | None = None,
+        index: int = 0,
+    ) -> None:
         self.request = request
-        self.sampler = Sampler(request.sampling, request.prompt_ids)
+        self.index = index
+        self._guide = None if request.grammar is None else request.grammar.guide()
+        self.sampler = Sampler(request.sampling, request.prompt_ids, choice=index, guide=self._guide)
         self.prefilled = 0
         """Tokens of the prompt that the slot holds already."""
         self.last_id = -1
         """The newest token; it enters the slot with the next step."""
         self.generated = 0
+        self.chain: tuple[bytes, ...] = ()
+        """Hashes of the prompt's blocks."""
+        self.cached = 0
+        """Tokens of the prompt that the prefix cache gave; before the start, what it would have given on arrival."""
         self._limits = limits
         room = limits.slot_tokens - len(request.prompt_ids)
         self._most = min(request.max_tokens, room) if request.max_tokens else room
         self._text = IncrementalDetokenizer(codec)
         self._stops = StopMatcher(request.stop)
-        self._arrived_s = self._started_s = self._prefilled_s = now_s
+        self._codec = codec
+        self.spent: Spent = Spent() if first is None else first.spent
+        self.arrived_s = self.started_s = self.prefilled_s = now_s
+        if first is not None:
+            self.started_s, self.prefilled_s = first.started_s, first.prefilled_s
 
     @property
     def prompt_tokens(self) -> int:
         return len(self.request.prompt_ids)
+
+    @property
+    def uncached_tokens(self) -> int:
+        """Tokens of the prompt that the model has to read."""
+        return self.prompt_tokens - self.cached
 
     @property
     def held_tokens(self) -> int:
@@ -52,18 +84,33 @@ class Sequence:
         """Tokens its slot will hold once the newest one is in."""
         return self.prompt_tokens + self.generated
 
+    def siblings(self) -> list[Sequence]:
+        """The other answers to the request, to be made once its prompt is in a slot."""
+        made = [
+            Sequence(self.request, self._codec, self._limits, self.arrived_s, first=self, index=index)
+            for index in range(1, self.request.choices)
+        ]
+        for sibling in made:
+            sibling.chain = self.chain
+        return made
+
     def start(self, now_s: float) -> None:
-        """The request leaves the queue."""
-        self._started_s = self._prefilled_s = now_s
+        """The request leaves the queue, with what the prefix cache has put into its slot."""
+        self.prefilled = self.cached
+        self.started_s = self.prefilled_s = now_s
+        if self.index == 0:
+            self.spent.cached_tokens = self.cached
 
     def first(self, now_s: float) -> None:
-        """The prompt is done."""
-        self._prefilled_s = now_s
+        """The prompt is in the slot."""
+        self.prefilled = self.prompt_tokens
+        self.prefilled_s = now_s
 
     def take(self, token_id: int, row: Logits, now_s: float) -> Delta:
         """Append a sampled token; the delta says what became certain, and whether this was the last."""
         self.last_id = token_id
         self.generated += 1
+        self.spent.completion_tokens += 1
         text = "" if self._ends(token_id) else self._stops.push(self._text.push((token_id,)))
         finish = self._finish(token_id)
         if finish is not None and not self._stops.matched:
@@ -71,6 +118,7 @@ class Sequence:
             text += self._stops.flush()
         return Delta(
             request_id=self.request.request_id,
+            index=self.index,
             usage=self.usage(),
             token_ids=(token_id,),
             text=text,
@@ -85,6 +133,7 @@ class Sequence:
         held = self._stops.push(self._text.flush()) + self._stops.flush()
         return Delta(
             request_id=self.request.request_id,
+            index=self.index,
             usage=self.usage(),
             text=held,
             finish=finish,
@@ -92,13 +141,20 @@ class Sequence:
         )
 
     def usage(self) -> Usage:
-        return Usage(prompt_tokens=self.prompt_tokens, completion_tokens=self.generated)
+        spent = self.spent
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            cached_tokens=spent.cached_tokens,
+        )
 
     def _ends(self, token_id: int) -> bool:
         return token_id in self._limits.eos_ids and not self.request.ignore_eos
 
     def _finish(self, token_id: int) -> FinishReason | None:
-        if self._ends(token_id) or self._stops.matched:
+        if self._guide is not None and self._guide.failed:
+            return FinishReason.UNGUIDED
+        if self._ends(token_id) or self._stops.matched or (self._guide is not None and self._guide.done):
             return FinishReason.STOP
         return FinishReason.LENGTH if self.generated >= self._most else None
 
@@ -108,7 +164,7 @@ class Sequence:
 
     def _timing(self, now_s: float) -> Timing:
         return Timing(
-            queue_ms=(self._started_s - self._arrived_s) * 1000,
-            prefill_ms=(self._prefilled_s - self._started_s) * 1000,
-            decode_ms=(now_s - self._prefilled_s) * 1000,
+            queue_ms=(self.started_s - self.arrived_s) * 1000,
+            prefill_ms=(self.prefilled_s - self.started_s) * 1000,
+            decode_ms=(now_s - self.prefilled_s) * 1000,
         )

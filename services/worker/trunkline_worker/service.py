@@ -10,18 +10,21 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from msgspec import structs
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline.worker.v1.worker_service_pb2_grpc import WorkerServiceServicer
-from trunkline_kit.clock import Clock
-from trunkline_kit.errors import InvalidRequest, Unavailable, Unsupported
+from trunkline_kit.errors import InvalidRequest, TrunklineError, Unavailable, Unsupported
+from trunkline_kit.parts import Kit
+from trunkline_worker.answers import Answers
 from trunkline_worker.catalogue import ModelKind
 from trunkline_worker.embedding import Embedder
 from trunkline_worker.engine import Engine
 from trunkline_worker.generation import GenerationRequest, Usage
 from trunkline_worker.load import EngineLoad
 from trunkline_worker.metrics import WorkerMetrics
-from trunkline_worker.wire import Intake, generate_response, generation_request, load_response
+from trunkline_worker.spans import record_phases
+from trunkline_worker.wire import Intake, generation_request, load_response, says_more
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -37,14 +40,15 @@ class GenerateService(WorkerServiceServicer):
     """A worker whose model generates."""
 
     def __init__(
-        self, engine: Engine, intake: Intake, info: pb.GetModelInfoResponse, metrics: WorkerMetrics, clock: Clock
+        self, engine: Engine, intake: Intake, info: pb.GetModelInfoResponse, metrics: WorkerMetrics, kit: Kit
     ) -> None:
         self._engine = engine
         self._intake = intake
         self._codec = intake.codec
         self._info = info
         self._metrics = metrics
-        self._clock = clock
+        self._clock = kit.clock
+        self._tracing = kit.tracing
         self._closing = False
 
     def close(self) -> None:
@@ -54,21 +58,27 @@ class GenerateService(WorkerServiceServicer):
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
         """The request's deltas, one message each."""
-        asked = await self._tokenised(request)
-        usage, ended = Usage(prompt_tokens=len(asked.prompt_ids), completion_tokens=0), False
+        asked = structs.replace(await self._tokenised(request), deadline_s=self._deadline_s(context))
+        usage, unfinished = Usage(prompt_tokens=len(asked.prompt_ids), completion_tokens=0), asked.choices
+        answers = Answers(request, asked, self._codec)
+        meter = self._metrics.serving.begin(self._info.model, self._clock.monotonic_s())
         try:
             async with aclosing(self._engine.generate(asked)) as deltas:
-                echo = self._echo(request, asked)
                 async for delta in deltas:
-                    usage, ended = delta.usage, delta.finish is not None
-                    message = generate_response(delta, self._codec)
-                    if echo:
-                        message.text, echo = echo + message.text, ""
-                    if ended:
+                    usage = delta.usage
+                    unfinished -= delta.finish is not None
+                    now_s = self._clock.monotonic_s()
+                    meter.took(delta, now_s)
+                    if not unfinished:
                         self._metrics.ended(self._info.model, delta)
-                    yield message
+                        meter.ended(delta, now_s)
+                        record_phases(self._tracing, delta, self._clock.now_s())
+                    yield answers.message(delta)
+        except TrunklineError:
+            self._metrics.failed(self._info.model, usage)
+            raise
         except (asyncio.CancelledError, GeneratorExit):
-            if not ended:
+            if unfinished:
                 self._metrics.left(self._info.model, usage)
             raise
 
@@ -87,12 +97,16 @@ class GenerateService(WorkerServiceServicer):
         last: pb.GetLoadResponse | None = None
         while self._engine.failure is None:
             load = load_response(self._engine.load, self._clock.monotonic_s())
-            if load != last:
+            news = says_more(load, last)
+            if news:
                 last = load
                 yield load
             if self._closing:
                 return
             await asyncio.sleep(interval_s)
+            if news:
+                # What changed meanwhile must not wait for the next change.
+                continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_LOAD_S):
                     await self._engine.changed()
@@ -108,14 +122,14 @@ class GenerateService(WorkerServiceServicer):
         return pb.DrainResponse(finished=result.finished, cancelled=result.cancelled)
 
     async def _tokenised(self, request: pb.GenerateRequest) -> GenerationRequest:
-        if request.ByteSize() <= _INLINE_BYTES:
+        if request.ByteSize() <= _INLINE_BYTES and not _is_guided(request):
             return generation_request(request, self._intake)
         return await asyncio.to_thread(generation_request, request, self._intake)
 
-    def _echo(self, request: pb.GenerateRequest, asked: GenerationRequest) -> str:
-        if not request.echo:
-            return ""
-        return request.text or self._codec.decode(asked.prompt_ids)
+    def _deadline_s(self, context: Context) -> float | None:
+        """When the caller's time is over, by this process's clock."""
+        left_s: float | None = context.time_remaining()
+        return None if left_s is None else self._clock.monotonic_s() + left_s
 
 
 class EmbedService(WorkerServiceServicer):
@@ -181,6 +195,11 @@ class EmbedService(WorkerServiceServicer):
         under_way = self._embedder.waiting
         running = min(1, under_way)
         return EngineLoad(running=running, waiting=under_way - running, max_running=1, draining=self._draining)
+
+
+def _is_guided(request: pb.GenerateRequest) -> bool:
+    """Whether a grammar has to be compiled, which may take a while."""
+    return bool(request.tools_json or request.response_format_json or request.regex or request.options)
 
 
 def load_interval_s(request: pb.GetLoadRequest) -> float:

@@ -51,6 +51,10 @@ class TextCodec(Protocol):
     def longest_token(self) -> int:
         """Characters that one token stands for at most; so a text has at least its length divided by this in tokens."""
 
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Tokens that are no text, such as a turn's border."""
+
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; control tokens written in it are recognised, so only templates and trusted text go here."""
 
@@ -94,8 +98,9 @@ class ModelTokenizer:
         self._template = None if config.chat_template is None else compile_template(config.chat_template)
         self._byte_of = _byte_alphabet()
         self._longest_token = max(map(len, tokenizer.get_vocab()), default=1)
-        added = tokenizer.get_added_tokens_decoder().values()
-        self._control_tokens = tuple(token.content for token in added if token.special and len(token.content) > 1)
+        added = tokenizer.get_added_tokens_decoder()
+        self._control_tokens = tuple(one.content for one in added.values() if one.special and len(one.content) > 1)
+        self._control_ids = frozenset(token_id for token_id, one in added.items() if one.special)
 
     @property
     def vocabulary_size(self) -> int:
@@ -104,6 +109,10 @@ class ModelTokenizer:
     @property
     def longest_token(self) -> int:
         return self._longest_token
+
+    @property
+    def control_ids(self) -> frozenset[int]:
+        return self._control_ids
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids

@@ -8,16 +8,24 @@ from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_kit.errors import ContextTooLong, InvalidRequest, Unsupported
 from trunkline_worker.chat import decode_messages
 from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, SamplingOptions, TokenLogprobs
+from trunkline_worker.grammars import Grammar, options_grammar, regex_grammar, response_grammar
+from trunkline_worker.guides import CompiledGrammar, GuideMaker
 from trunkline_worker.load import EngineLoad
 from trunkline_worker.tokenizer import TextCodec
+from trunkline_worker.tools import CallPiece, Tools, decode_tools
 
 _FINISH = {
     FinishReason.STOP: pb.FINISH_REASON_STOP,
     FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
+    FinishReason.TOOL_CALLS: pb.FINISH_REASON_TOOL_CALLS,
     FinishReason.ABORTED: pb.FINISH_REASON_ABORTED,
+    FinishReason.EXPIRED: pb.FINISH_REASON_ABORTED,
+    FinishReason.UNGUIDED: pb.FINISH_REASON_ABORTED,
 }
-_NOTHING_ASKED = (b"", b"null", b"[]")
-_PLAIN_TEXT = b'{"type":"text"}'
+
+
+_RATE_LEAST, _RATE_SHARE = 1.0, 0.1
+"""Tokens a second, absolute and as a share, by which a rate must move to be news."""
 
 
 class Intake(Struct, frozen=True, kw_only=True):
@@ -28,33 +36,60 @@ class Intake(Struct, frozen=True, kw_only=True):
     """Prompt and answer of one request, at most."""
     unset: SamplingOptions = SamplingOptions()
     """Temperature and top_p of requests that name none."""
+    guides: GuideMaker | None = None
+    """None where answers cannot be held to a grammar."""
 
 
 def generation_request(request: pb.GenerateRequest, intake: Intake) -> GenerationRequest:
     """Tokenise the prompt and take over the options. Raises InvalidRequest, ContextTooLong, Unsupported."""
     if not request.request_id:
         raise InvalidRequest("request_id is empty", param="request_id")
-    if request.tools_json.strip() not in _NOTHING_ASKED:
-        raise Unsupported("this model cannot call tools", param="tools")
-    if request.response_format_json.replace(b" ", b"") not in (*_NOTHING_ASKED, _PLAIN_TEXT):
-        raise Unsupported("this model cannot be held to a response format", param="response_format")
+    tools = decode_tools(request.tools_json, request.tool_choice_json)
+    grammar = _grammar(request, tools)
     return GenerationRequest(
         request_id=request.request_id,
-        prompt_ids=tuple(_prompt_ids(request, intake.codec, intake.context_tokens)),
+        prompt_ids=tuple(_prompt_ids(request, intake, tools)),
         sampling=_sampling(request.sampling, intake.unset),
         max_tokens=request.max_tokens,
         stop=tuple(request.stop),
         top_logprobs=request.top_logprobs if request.logprobs else None,
         ignore_eos=request.ignore_eos,
         priority=request.priority,
+        choices=request.choices or 1,
+        grammar=None if grammar is None else _compiled(grammar, intake),
+        cache_salt=request.cache_salt,
     )
 
 
-def _prompt_ids(request: pb.GenerateRequest, codec: TextCodec, context_tokens: int) -> list[int]:
+def calls_tools(request: pb.GenerateRequest) -> bool:
+    """Whether its answers may be tool calls. For a request that `generation_request` has taken."""
+    return bool(decode_tools(request.tools_json, request.tool_choice_json).functions)
+
+
+def _grammar(request: pb.GenerateRequest, tools: Tools) -> Grammar | None:
+    """What the answer is held to, of the four ways to say it."""
+    asked = [response_grammar(request.response_format_json), tools.grammar()]
+    asked.append(regex_grammar(request.regex) if request.regex else None)
+    asked.append(options_grammar(request.options) if request.options else None)
+    found = [grammar for grammar in asked if grammar is not None]
+    if len(found) > 1:
+        names = " and ".join(grammar.param.partition(".")[0] for grammar in found)
+        raise Unsupported(f"{names} cannot be asked for together", param=found[1].param)
+    return found[0] if found else None
+
+
+def _compiled(grammar: Grammar, intake: Intake) -> CompiledGrammar:
+    if intake.guides is None:
+        raise Unsupported("this model cannot be held to a grammar", param=grammar.param)
+    return intake.guides.compile(grammar)
+
+
+def _prompt_ids(request: pb.GenerateRequest, intake: Intake, tools: Tools) -> list[int]:
+    codec, context_tokens = intake.codec, intake.context_tokens
     characters = context_tokens * codec.longest_token
     match request.WhichOneof("prompt"):
         case "messages_json":
-            messages = decode_messages(request.messages_json)
+            messages = tools.prompted(decode_messages(request.messages_json))
             _check_size(sum(len(message.content) for message in messages), characters, context_tokens)
             return codec.encode_chat(messages)
         case "text":
@@ -92,6 +127,7 @@ def _sampling(options: pb.SamplingOptions, unset: SamplingOptions) -> SamplingOp
 
 def generate_response(delta: Delta, codec: TextCodec) -> pb.GenerateResponse:
     response = pb.GenerateResponse(
+        index=delta.index,
         token_ids=delta.token_ids,
         text=delta.text,
         matched_stop=delta.matched_stop,
@@ -112,6 +148,10 @@ def generate_response(delta: Delta, codec: TextCodec) -> pb.GenerateResponse:
     return response
 
 
+def call_delta(piece: CallPiece) -> pb.ToolCallDelta:
+    return pb.ToolCallDelta(id=piece.id, name=piece.name, arguments=piece.arguments)
+
+
 def load_response(load: EngineLoad, now_s: float) -> pb.GetLoadResponse:
     return pb.GetLoadResponse(
         running=load.running,
@@ -119,9 +159,25 @@ def load_response(load: EngineLoad, now_s: float) -> pb.GetLoadResponse:
         waiting_uncached_tokens=load.waiting_tokens,
         kv_usage=load.kv_usage,
         generation_tokens_per_s=load.rate.at(now_s),
+        cache_hit_ratio=load.hits.ratio,
         max_running=load.max_running,
         draining=load.draining,
+        prefill_tokens_per_s=load.prefill_tokens_per_s,
     )
+
+
+def says_more(load: pb.GetLoadResponse, last: pb.GetLoadResponse | None) -> bool:
+    """Whether it is worth sending after `last`: moving averages also move while nothing happens."""
+    if last is None:
+        return True
+    steady = pb.GetLoadResponse()
+    steady.CopyFrom(load)
+    for field in ("generation_tokens_per_s", "prefill_tokens_per_s"):
+        before, now = getattr(last, field), getattr(load, field)
+        if abs(now - before) > max(_RATE_LEAST, _RATE_SHARE * before):
+            return True
+        setattr(steady, field, before)
+    return steady != last
 
 
 def _logprob(logprobs: TokenLogprobs, codec: TextCodec) -> pb.TokenLogprob:

@@ -6,7 +6,7 @@ import struct
 import msgspec
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
-from trunkline_gateway.answers import Heading, Writer, embedding_list, usage_from
+from trunkline_gateway.answers import Collected, Heading, Writer, embedding_list, usage_from
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.usage import usage_of
 
@@ -49,6 +49,35 @@ def test_legacy_logprobs_count_characters_over_chunks():
         for item in (one, two)
     ]
     assert offsets == [[0], [2]]
+
+
+def test_a_call_in_pieces_and_whole():
+    pieces = [
+        pb.ToolCallDelta(id="c1", name="f", arguments=""),
+        pb.ToolCallDelta(arguments='{"a": '),
+        pb.ToolCallDelta(arguments="1}"),
+    ]
+    first, second = (msgspec.json.decode(writer().call_chunk([piece], 2))["choices"][0] for piece in pieces[:2])
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
+    assert (first["index"], first["delta"]) == (2, {"tool_calls": [call]})
+    assert second["delta"] == {"tool_calls": [{"index": 0, "function": {"arguments": '{"a": '}}]}
+    answer = Collected()
+    for piece in pieces:
+        answer.add(pb.GenerateResponse(tool_calls=[piece], finish_reason=pb.FINISH_REASON_TOOL_CALLS))
+    [choice] = msgspec.json.decode(writer().whole([answer], usage_of(1, 2)))["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (None, "tool_calls")
+    made = {"id": "c1", "function": {"name": "f", "arguments": '{"a": 1}'}, "type": "function"}
+    assert choice["message"]["tool_calls"] == [made]
+
+
+def test_several_answers_are_in_order():
+    answers = [Collected(), Collected()]
+    for index, text in enumerate(("a", "b")):
+        answers[index].add(pb.GenerateResponse(text=text, finish_reason=pb.FINISH_REASON_STOP))
+    for surface in (Surface.CHAT, Surface.COMPLETION):
+        choices = msgspec.json.decode(writer(surface).whole(answers, usage_of(1, 2)))["choices"]
+        assert [choice["index"] for choice in choices] == [0, 1]
+        assert "tool_calls" not in choices[0].get("message", {})
 
 
 def test_counts_are_the_workers():

@@ -25,6 +25,29 @@ def test_tools_and_formats_go_to_a_model_that_has_them():
     assert caught.value.param == "tools"
 
 
+def test_several_answers_go_to_a_model_that_makes_them():
+    several = Abilities(choices=4)
+    assert chat(encoded(**ASK, n=4), "r", several).choices == 4
+    assert completion(encoded(model="m", prompt="a", n=3, best_of=3), "r", several).choices == 3
+    with pytest.raises(Unsupported) as caught:
+        chat(encoded(**ASK, n=5), "r", several)
+    assert caught.value.param == "n"
+
+
+def test_tool_choice_calls_and_vllms_fields_are_passed_on():
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": None, "tool_calls": calls}]
+    body = {"model": "m", "messages": messages, "tools": TOOLS, "tool_choice": "required"}
+    request = chat(encoded(**body, top_k=5, min_p=0.25, repetition_penalty=1.5), "r", ALL)
+    assert request.tool_choice_json == b'"required"'
+    assert msgspec.json.decode(request.messages_json)[1]["tool_calls"] == calls
+    sampling = request.sampling
+    assert (sampling.top_k, sampling.min_p, sampling.repetition_penalty) == (5, 0.25, 1.5)
+    assert chat(encoded(**ASK, top_k=-1), "r", ALL).sampling.top_k == 0
+    assert chat(encoded(**ASK, guided_regex="a+"), "r", ALL).regex == "a+"
+    assert list(chat(encoded(**ASK, guided_choice=["a", "b"]), "r", ALL).options) == ["a", "b"]
+
+
 def test_the_newer_name_of_the_token_limit_wins():
     assert chat(encoded(**ASK, max_tokens=1, max_completion_tokens=2), "r", NOTHING).max_tokens == 2
     assert chat(encoded(**ASK), "r", NOTHING).max_tokens == 0
@@ -61,7 +84,7 @@ def test_wrong_values_name_the_field(extra, param):
     [("a", "text"), (["a"], "text"), ([1, 2], "tokens"), ([[1, 2]], "tokens")],
 )
 def test_every_shape_of_one_prompt(prompt, kind):
-    assert completion(encoded(model="m", prompt=prompt), "r").WhichOneof("prompt") == kind
+    assert completion(encoded(model="m", prompt=prompt), "r", NOTHING).WhichOneof("prompt") == kind
 
 
 @pytest.mark.parametrize(
@@ -73,12 +96,14 @@ def test_every_shape_of_one_prompt(prompt, kind):
         ({"best_of": 2}, "best_of"),
         ({"suffix": "s"}, "suffix"),
         ({"n": 2}, "n"),
+        ({"guided_regex": "a"}, "guided_regex"),
+        ({"guided_choice": ["a"]}, "guided_choice"),
         ({"max_tokens": 0}, "max_tokens"),
     ],
 )
 def test_what_a_completion_cannot_be(extra, param):
     with pytest.raises(InvalidRequest) as caught:
-        completion(encoded(**{"model": "m", "prompt": "a", **extra}), "r")
+        completion(encoded(**{"model": "m", "prompt": "a", **extra}), "r", NOTHING)
     assert caught.value.param == param
 
 

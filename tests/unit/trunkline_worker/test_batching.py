@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.errors import ContextTooLong
-from trunkline_worker.batching import BatchConfig, Batcher, next_chunk
+from trunkline_worker.batching import BatchConfig, Batcher, next_chunk, step_tokens
 from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, SamplingOptions
 from trunkline_worker.runtimes.fake import EOS_ID, ByteCodec, FakeDecoder
 from trunkline_worker.tokenizer import ChatMessage
@@ -51,7 +51,7 @@ texts = st.text(min_size=1, max_size=30)
 @given(st.lists(texts, min_size=1, max_size=12), st.sampled_from([1, 2, 4, 8]), st.integers(3, 40))
 def test_everybody_gets_their_own_answer(prompts, slots, chunk):
     requests = [ask(str(index), prompt) for index, prompt in enumerate(prompts)]
-    answers = run(requests, slots=slots, slot_tokens=300, chunk_tokens=chunk, step_prefill_tokens=chunk)
+    answers = run(requests, slots=slots, slot_tokens=300, chunk_tokens=chunk)
     for index, prompt in enumerate(prompts):
         text, last = answers[str(index)]
         assert text == prompt
@@ -73,7 +73,7 @@ def test_answers_do_not_depend_on_the_company(temperature):
     ]
     alone = {request.request_id: run([request])[request.request_id][0] for request in requests}
     for slots in (1, 4, 8):
-        together = run(requests, slots=slots, chunk_tokens=16, step_prefill_tokens=16)
+        together = run(requests, slots=slots, chunk_tokens=16)
         assert {name: text for name, (text, _) in together.items()} == alone
 
 
@@ -88,13 +88,49 @@ def test_chunks_cover_the_prompt_and_none_is_a_lone_token(length, most):
     assert 1 not in sizes or length == 1
 
 
+@given(st.floats(0, 1), st.floats(0, 1e5), st.floats(0, 10), st.integers(3, 512))
+def test_decoding_waits_for_little(decode_s, per_s, wait_steps, chunk):
+    tokens = step_tokens(BatchConfig(chunk_tokens=chunk, wait_steps=wait_steps), decode_s, per_s)
+    assert min(16, chunk) <= tokens <= chunk
+    if decode_s and per_s and tokens > 16:
+        assert tokens / per_s <= wait_steps * decode_s * 1.001
+    if not (decode_s and per_s):
+        assert tokens == chunk
+
+
+def test_chunks_shrink_while_others_decode():
+    clock, sizes = ManualClock(), []
+
+    class Slow(FakeDecoder):
+        def prefill(self, slot, ids, past):
+            sizes.append(len(ids))
+            clock.advance(len(ids) * 0.001)
+            return super().prefill(slot, ids, past)
+
+        def decode(self, ids, lengths):
+            clock.advance(0.02)
+            return super().decode(ids, lengths)
+
+    batch = Batcher(Slow(4, 400), CODEC, frozenset({EOS_ID}), BatchConfig(chunk_tokens=100, wait_steps=1.5), clock)
+    batch.add(ask("short", "x" * 20))
+    batch.step()
+    batch.add(ask("long", "y" * 299))
+    made = batch.step()
+    while all(delta.request_id == "short" for delta in made):
+        made = batch.step()
+    assert sizes[0] == 21
+    assert sum(sizes[1:]) == 300
+    assert max(sizes[1:]) <= 30
+    assert sizes[1:].count(30) >= 8
+
+
 def test_a_long_prompt_does_not_stall_the_others():
-    batch = batcher(chunk_tokens=10, step_prefill_tokens=10)
-    batch.add(ask("short", "abcdefghij"))
+    batch = batcher(chunk_tokens=10)
+    batch.add(ask("short", "abcdefghi"))
     batch.step()
     batch.add(ask("long", "x" * 95))
-    seen = [[delta.request_id for delta in batch.step()] for _ in range(9)]
-    assert seen == [["short"]] * 9
+    seen = [[delta.request_id for delta in batch.step()] for _ in range(8)]
+    assert seen == [["short"]] * 8
 
 
 def test_a_cancelled_request_frees_its_slot_at_once():
@@ -103,34 +139,79 @@ def test_a_cancelled_request_frees_its_slot_at_once():
         batch.add(ask(name, name * 20))
     batch.step()
     assert (batch.load().running, batch.load().waiting) == (2, 1)
-    ended = batch.cancel("a")
-    assert ended is not None
+    (ended,) = batch.cancel("a")
     assert ended.finish is FinishReason.ABORTED
     assert ended.usage.completion_tokens == 2
     assert batch.load().running == 1
     answers = drain(batch)
     assert text_of(answers["c"]) == "c" * 20
     assert text_of(answers["b"]) == "b" * 18
-    assert batch.cancel("a") is None
+    assert batch.cancel("a") == []
 
 
 def test_waiting_and_filling_requests_can_be_cancelled():
-    batch = batcher(slots=2, chunk_tokens=10, step_prefill_tokens=10)
+    batch = batcher(slots=2, chunk_tokens=10)
     batch.add(ask("filling", "x" * 50))
     batch.add(ask("waiting", "y"))
     batch.step()
-    assert batch.cancel("filling") is not None
-    assert batch.cancel("waiting") is not None
+    assert len(batch.cancel("filling")) == 1
+    assert len(batch.cancel("waiting")) == 1
     assert not batch.has_work
     batch.add(ask("next", "ok"))
     assert text_of(drain(batch)["next"]) == "ok"
 
 
-def test_priority_then_arrival():
-    batch = batcher(slots=1)
-    for name, priority in (("first", 0), ("second", 0), ("urgent", 5)):
-        batch.add(ask(name, name, priority=priority))
-    assert list(drain(batch)) == ["urgent", "first", "second"]
+@pytest.mark.parametrize("slots", [1, 2, 8])
+@pytest.mark.parametrize("salt", [b"", b"tenant"])
+def test_several_answers_share_one_prefill(slots, salt):
+    sampling = SamplingOptions(temperature=1.5, seed=5)
+    text = "a prompt of more than one block of tokens"
+    several = ask("a", text, choices=4, sampling=sampling, max_tokens=12, cache_salt=salt)
+    batch = batcher(slots=slots)
+    batch.add(several)
+    batch.add(ask("b", "other"))
+    deltas = drain(batch)
+    texts = ["".join(one.text for one in deltas["a"] if one.index == index) for index in range(4)]
+    assert len(set(texts)) > 1
+    assert texts[0] == run([ask("x", text, sampling=sampling, max_tokens=12)])["x"][0]
+    assert texts == ["".join(d.text for d in drain_alone(several) if d.index == index) for index in range(4)]
+    assert text_of(deltas["b"]) == "other"
+    last = deltas["a"][-1].usage
+    assert (last.prompt_tokens, last.completion_tokens) == (42, sum(len(one.token_ids) for one in deltas["a"]))
+    assert [one.finish is not None for one in deltas["a"]].count(True) == 4
+
+
+def drain_alone(request: GenerationRequest) -> list[Delta]:
+    batch = batcher(slots=8)
+    batch.add(request)
+    return drain(batch)["a"]
+
+
+def test_cancelling_ends_every_answer_begun_or_not():
+    for steps in (0, 1):
+        batch = batcher(slots=2)
+        batch.add(ask("a", "x" * 20, choices=3))
+        for _ in range(steps):
+            batch.step()
+        assert sorted((one.index, one.finish) for one in batch.cancel("a")) == [(n, "aborted") for n in range(3)]
+        assert not batch.has_work
+
+
+def test_deadlines():
+    clock = ManualClock()
+    runtime = FakeDecoder(1, 200)
+    batch = Batcher(runtime, CODEC, frozenset({EOS_ID}), BatchConfig(), clock)
+    now_s = clock.monotonic_s()
+    batch.add(ask("running", "x" * 50, deadline_s=now_s + 5))
+    batch.add(ask("waiting", "y", deadline_s=now_s + 3))
+    batch.add(ask("patient", "z"))
+    batch.step()
+    clock.advance(4)
+    assert [(one.request_id, one.finish) for one in batch.step() if one.finish] == [("waiting", "expired")]
+    clock.advance(2)
+    made = [(one.request_id, one.finish) for one in batch.step()]
+    assert made[0] == ("running", FinishReason.EXPIRED)
+    assert {name for name, _ in made[1:]} == {"patient"}
 
 
 def test_length_and_context():

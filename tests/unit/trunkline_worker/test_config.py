@@ -3,10 +3,13 @@ from pathlib import Path
 import pytest
 
 from trunkline_kit.errors import ConfigError
-from trunkline_kit.settings import Server, Settings, Worker
+from trunkline_kit.settings import Server, Settings
+from trunkline_kit.workers import Worker
 from trunkline_worker.config import WorkerConfig
 from trunkline_worker.convert.precision import Precision
 from trunkline_worker.runtimes.session import Device
+from trunkline_worker.serving_metrics import Objectives
+from trunkline_worker.utilisation import Peaks
 
 
 def test_the_files_words_become_the_workers():
@@ -20,6 +23,13 @@ def test_the_files_words_become_the_workers():
         spinning=True,
         queue_requests=0,
         prefill_chunk_tokens=64,
+        prefix_cache_bytes=1000,
+        decode_wait_steps=2.5,
+        stall_s=5,
+        objective_first_token_s=1,
+        objective_token_s=0.5,
+        peak_flops_per_s=3,
+        peak_bytes_per_s=4,
     )
     settings = Settings(workers={"w": worker}, server=Server(drain_grace_s=7))
     config = WorkerConfig.from_settings(settings, "w", listen=None, home=Path("/h"))
@@ -27,7 +37,12 @@ def test_the_files_words_become_the_workers():
     assert (config.variant, config.session.device, config.session.spinning) == (Precision.F16, Device.CUDA, True)
     assert (config.slots.slots, config.slots.slot_tokens, config.session.threads) == (3, 512, 2)
     assert (config.batch.chunk_tokens, config.batch.max_waiting, config.embed.max_waiting) == (64, 0, 1)
-    assert config.drain_grace_s == 7
+    assert config.batch.wait_steps == 2.5
+    assert (config.drain_grace_s, config.stall_s, config.slots.prefix_bytes) == (7, 5, 1000)
+    assert (config.objectives, config.peaks) == (
+        Objectives(first_token_s=1, token_s=0.5),
+        Peaks(flops_per_s=3, bytes_per_s=4),
+    )
     assert WorkerConfig.from_settings(settings, "w", listen="local:x", home=Path("/h")).listen == "local:x"
 
 

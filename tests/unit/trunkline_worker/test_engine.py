@@ -1,12 +1,24 @@
 """The engine's thread and the loop's side of it, over the fake model."""
 
 import asyncio
+import threading
 from contextlib import aclosing
 
 import pytest
+from msgspec import structs
 
-from trunkline_kit.clock import SystemClock
-from trunkline_kit.errors import Conflict, ContextTooLong, Internal, InvalidRequest, Overloaded, Unavailable
+from trunkline_kit.clock import ManualClock, SystemClock
+from trunkline_kit.errors import (
+    Conflict,
+    ContextTooLong,
+    DeadlineExceeded,
+    Internal,
+    InvalidRequest,
+    Overloaded,
+    TrunklineError,
+    Unavailable,
+    Unsupported,
+)
 from trunkline_worker.batching import BatchConfig, Batcher
 from trunkline_worker.engine import open_engine
 from trunkline_worker.generation import FinishReason, GenerationRequest, SamplingOptions
@@ -27,14 +39,21 @@ class BrokenDecoder(FakeDecoder):
         raise RuntimeError("kernel failed")
 
 
-def engine(runtime=None, *, max_waiting: int = 8, grace_s: float = 0.0, slots: int = 2):
+def engine(runtime=None, *, max_waiting: int = 8, grace_s: float = 0.0, slots: int = 2, clock=None):
+    clock = clock or SystemClock()
     runtime = runtime or FakeDecoder(slots, 100_000)
-    batcher = Batcher(runtime, ByteCodec(), frozenset({EOS_ID}), BatchConfig(max_waiting=max_waiting), SystemClock())
-    return open_engine(batcher, grace_s)
+    batcher = Batcher(runtime, ByteCodec(), frozenset({EOS_ID}), BatchConfig(max_waiting=max_waiting), clock)
+    return open_engine(batcher, grace_s, clock)
 
 
 async def answer(running, request) -> str:
     return "".join([delta.text async for delta in running.generate(request)])
+
+
+async def error_of(running, request) -> TrunklineError:
+    with pytest.raises(TrunklineError) as caught:
+        await answer(running, request)
+    return caught.value
 
 
 async def test_many_at_once_get_their_own_answers():
@@ -111,6 +130,81 @@ async def test_death_is_told_to_everybody(caplog):
         with pytest.raises(Internal, match="must be restarted"):
             await answer(running, ask("b"))
     assert "the engine has died" in caplog.text
+
+
+async def test_an_engine_that_makes_no_step_is_given_up(caplog):
+    gate = threading.Event()
+
+    class HungDecoder(FakeDecoder):
+        def decode(self, ids, lengths):
+            gate.wait(30)
+            return super().decode(ids, lengths)
+
+    clock = ManualClock()
+    async with engine(HungDecoder(2, 100), clock=clock) as running, asyncio.TaskGroup() as group:
+        running.check_progress(10)
+        clock.advance(100)
+        running.check_progress(10)
+        assert running.failure is None, "idle is not dead"
+        task = group.create_task(error_of(running, ask("a")))
+        await running.changed()
+        clock.advance(9)
+        running.check_progress(10)
+        assert running.failure is None, "busy is not dead"
+        clock.advance(2)
+        running.check_progress(10)
+        assert "must be restarted" in str(await task)
+        gate.set()
+    assert "no step for 10 s" in caplog.text
+
+
+async def test_deadlines_are_told():
+    clock = ManualClock()
+    async with engine(clock=clock, slots=1) as running:
+        now_s = clock.monotonic_s()
+        with pytest.raises(DeadlineExceeded, match=r"0\.0 s are left"):
+            await answer(running, structs.replace(ask("a"), deadline_s=now_s - 1))
+        deltas = running.generate(structs.replace(endless("b"), deadline_s=now_s + 5))
+        await anext(deltas)
+        async with asyncio.TaskGroup() as group:
+            waits = group.create_task(error_of(running, structs.replace(ask("d"), deadline_s=now_s + 5)))
+            while running.load.waiting != 1:
+                await running.changed()
+            clock.advance(6)
+            assert "could not begin" in str(await waits)
+        with pytest.raises(DeadlineExceeded, match="over before the answer"):
+            async for _ in deltas:
+                pass
+        running._load = structs.replace(running.load, waiting_tokens=1000, prefill_tokens_per_s=100.0)
+        with pytest.raises(DeadlineExceeded, match=r"5\.0 s are left, and 10\.0 s of prompts"):
+            await answer(running, structs.replace(ask("c"), deadline_s=clock.monotonic_s() + 5))
+
+
+async def test_every_answer_takes_a_place():
+    async with engine(max_waiting=1, slots=2) as running:
+        with pytest.raises(Overloaded, match="3 places"):
+            await answer(running, ask("a", choices=4))
+        assert await answer(running, ask("a", choices=3)) != ""
+        assert running.load.waiting == 0
+
+
+async def test_a_grammar_that_fails_is_told():
+    class Failing:
+        failed, done = True, False
+
+        def forbid(self, logits):
+            pass
+
+        def accept(self, token_id):
+            pass
+
+        def guide(self):
+            return self
+
+    async with engine() as running:
+        with pytest.raises(Unsupported, match="too complex after 1 tokens"):
+            await answer(running, ask("a", grammar=Failing()))
+        assert await answer(running, ask("a")) == "hello"
 
 
 async def test_drain_refuses_new_work_and_waits_for_old():

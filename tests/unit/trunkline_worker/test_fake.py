@@ -1,7 +1,18 @@
 import pytest
 
 from trunkline_kit.errors import Internal
+from trunkline_worker.runtimes.base import DecoderRuntime
 from trunkline_worker.runtimes.fake import EOS_ID, TURN_ID, ByteCodec, FakeDecoder
+
+
+def test_blocks_bring_tokens_into_another_slot():
+    fake: DecoderRuntime = FakeDecoder(2, 50, blocks=2)
+    ids = [*b"sixteen tokens..", *b"more", TURN_ID]
+    alone = fake.prefill(0, ids, 0)
+    fake.keep(0, 0, 1)
+    fake.restore(1, 1, 0)
+    assert (fake.prefill(1, ids[16:], 16) == alone).all()
+    assert fake.cost is None
 
 
 def test_it_says_back_the_last_message():

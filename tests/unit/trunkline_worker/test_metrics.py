@@ -20,9 +20,11 @@ def test_what_is_counted():
     metrics.ended("m", last(None))
     metrics.left("m", USAGE)
     metrics.embedded("e", 7)
+    metrics.failed("m", Usage(prompt_tokens=10, completion_tokens=0))
     value = registry.get_sample_value
     assert value("trunkline_worker_requests_total", {"model": "m", "finish": "length"}) == 1
     assert value("trunkline_worker_requests_total", {"model": "m", "finish": "disconnected"}) == 1
+    assert value("trunkline_worker_requests_total", {"model": "m", "finish": "refused"}) == 1
     assert value("trunkline_worker_tokens_total", {"model": "m", "direction": "prompt"}) == 20
     assert value("trunkline_worker_tokens_total", {"model": "m", "direction": "completion"}) == 8
     assert value("trunkline_worker_tokens_total", {"model": "e", "direction": "prompt"}) == 7

@@ -13,7 +13,7 @@ from trunkline_worker.runtimes.kv_cache import CacheShape, CpuKvCache, copy_grap
 from trunkline_worker.runtimes.onnx import OnnxDecoder, SlotConfig
 from trunkline_worker.runtimes.session import SessionConfig
 
-SLOTS = SlotConfig(slots=1, slot_tokens=64)
+SLOTS = SlotConfig(slots=1, slot_tokens=64, prefix_bytes=1 << 20)
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +67,21 @@ def test_the_device_copy_copies_one_slot():
     session = onnxruntime.InferenceSession(copy_graph(shape), providers=["CPUExecutionProvider"])
     slot = np.random.default_rng(1).random((2, 4, 8), np.float32)
     assert (session.run(None, {"source": slot})[0] == slot).all()
+
+
+def test_blocks_bring_a_prompt_into_another_slot(folder):
+    import numpy as np
+
+    decoder = OnnxDecoder(folder, SlotConfig(slots=2, slot_tokens=64, prefix_bytes=1 << 20), SessionConfig(threads=1))
+    assert decoder.blocks == (1 << 20) // (2 * 2 * 2 * 16 * 16 * 4)
+    ids = np.random.default_rng(3).integers(0, 200, 40).tolist()
+    alone = decoder.prefill(0, ids, 0).copy()
+    for block in range(2):
+        decoder.keep(0, 16 * block, 5 - block)
+    decoder.prefill(0, ids[::-1], 0)
+    for block in range(2):
+        decoder.restore(5 - block, 1, 16 * block)
+    assert (decoder.prefill(1, ids[32:], 32) == alone).all()
 
 
 def test_slots_are_slices_of_one_buffer():

@@ -7,11 +7,64 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from trunkline_kit.errors import InvalidRequest
+from trunkline_worker.candidates import candidates, pick
 from trunkline_worker.generation import SamplingOptions
-from trunkline_worker.sampling import Sampler, candidates, choose_all, logprobs, pick, relative_weights
+from trunkline_worker.sampling import Sampler, choose_all
 
 rows = arrays(np.float32, st.integers(2, 60), elements=st.floats(-30, 30, width=32), unique=True)
 temperatures = st.floats(0.1, 2)
+everything = st.builds(
+    SamplingOptions,
+    temperature=st.just(0.0) | temperatures,
+    top_p=st.floats(0.1, 1),
+    top_k=st.integers(0, 5),
+    min_p=st.floats(0, 0.5),
+    seed=st.integers(-(2**40), 2**40),
+    frequency_penalty=st.floats(-2, 2),
+    presence_penalty=st.floats(-2, 2),
+    repetition_penalty=st.floats(0.5, 2),
+    logit_bias=st.dictionaries(st.integers(0, 1), st.floats(-100, 100), max_size=2),
+)
+
+
+class Slow:
+    """The same choice in plain Python, one token after the other."""
+
+    def __init__(self, options: SamplingOptions, prompt: list[int]) -> None:
+        self.options, self.seen = options, set(prompt)
+        self.counts: dict[int, int] = {}
+        assert options.seed is not None
+        self.random = np.random.default_rng(abs(options.seed) * 2 + (options.seed < 0))
+
+    def choose(self, row) -> int:
+        options, made = self.options, row.copy()
+        for token in range(len(made)):
+            if token in options.logit_bias:
+                made[token] += np.float32(options.logit_bias[token])
+            if token in self.seen:
+                penalty = np.float32(options.repetition_penalty)
+                made[token] = made[token] / penalty if made[token] > 0 else made[token] * penalty
+            if count := self.counts.get(token, 0):
+                often = np.float32(count) * np.float32(options.frequency_penalty)
+                made[token] -= often + np.float32(options.presence_penalty)
+        chosen = int(made.argmax())
+        if options.temperature:
+            chosen = pick(*candidates(made, options), self.random.random())
+        self.counts[chosen] = self.counts.get(chosen, 0) + 1
+        self.seen.add(chosen)
+        return chosen
+
+
+@given(st.lists(st.tuples(everything, st.lists(st.integers(0, 1), max_size=3)), min_size=1, max_size=5), st.data())
+def test_a_batch_is_each_request_for_itself(asked, data):
+    size = data.draw(st.integers(2, 40))
+    steps = data.draw(arrays(np.float32, (6, len(asked), size), elements=st.floats(-30, 30, width=32)))
+    fast = [Sampler(options, prompt) for options, prompt in asked]
+    slow = [Slow(options, prompt) for options, prompt in asked]
+    for logits in steps:
+        before = logits.copy()
+        assert choose_all(logits, fast) == [one.choose(row) for one, row in zip(slow, logits, strict=True)]
+        assert (logits == before).all()
 
 
 @given(rows, temperatures, st.integers(0, 2**31))
@@ -23,26 +76,11 @@ def test_top_k_one_and_tiny_top_p_are_greedy(row, temperature, seed):
     assert greedy == int(row.argmax())
 
 
-@given(rows, temperatures, st.floats(0.01, 1), st.integers(0, 20), st.floats(0, 0.5))
-def test_candidates_are_what_sorting_everything_gives(row, temperature, top_p, top_k, min_p):
-    weights = relative_weights(row, temperature)
-    kept = candidates(row, weights, SamplingOptions(top_p=top_p, top_k=top_k, min_p=min_p))
-    order = np.argsort(-row, kind="stable")
-    order = order[weights[order] > 0]
-    if min_p:
-        order = order[weights[order] >= min_p]
-    order = order[: top_k or None]
-    reached = np.cumsum(weights[order].astype(np.float64))
-    size = int(np.searchsorted(reached, top_p * reached[-1])) + 1
-    assert kept.tolist() == sorted(order[:size].tolist())
-
-
 @given(rows, temperatures, st.floats(0.05, 1), st.integers(0, 2**31))
 def test_only_tokens_of_the_nucleus_are_drawn(row, temperature, top_p, seed):
     options = SamplingOptions(temperature=temperature, top_p=top_p, seed=seed)
-    allowed = set(candidates(row, relative_weights(row, temperature), options).tolist())
     sampler = Sampler(options)
-    assert {sampler.choose(row) for _ in range(20)} <= allowed or top_p == 1
+    assert {sampler.choose(row) for _ in range(20)} <= set(candidates(row, options)[0].tolist())
 
 
 @given(rows, st.integers(-(2**40), 2**40))
@@ -55,11 +93,23 @@ def test_a_seed_repeats_and_neighbours_do_not_matter(row, seed):
     assert [choose_all(both, [other, mine])[1] for _ in range(5)] == first
 
 
-def test_frequencies_follow_the_probabilities():
-    row = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
-    sampler = Sampler(SamplingOptions(seed=1))
+def test_each_choice_of_a_request_draws_for_itself():
+    row = np.zeros(50, np.float32)
+    drawn = []
+    for choice in (0, 1, 2, 1):
+        sampler = Sampler(SamplingOptions(seed=7), choice=choice)
+        drawn.append([sampler.choose(row) for _ in range(8)])
+    assert drawn[1] == drawn[3]
+    assert len({tuple(one) for one in drawn}) == 3
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_frequencies_follow_the_probabilities(temperature):
+    expected = np.array([0.5, 0.3, 0.15, 0.05])
+    sampler = Sampler(SamplingOptions(seed=1, temperature=temperature))
+    row = (np.log(expected) * temperature).astype(np.float32)
     drawn = np.bincount([sampler.choose(row) for _ in range(4000)], minlength=4) / 4000
-    np.testing.assert_allclose(drawn, [0.5, 0.3, 0.15, 0.05], atol=0.03)
+    np.testing.assert_allclose(drawn, expected, atol=0.03)
 
 
 def test_penalties_and_bias():
@@ -73,19 +123,30 @@ def test_penalties_and_bias():
     assert row.tolist() == pytest.approx([2.0, 1.9, 0.0, -1.0])
 
 
-@given(rows, st.integers(0, 20))
-def test_logprobs_are_a_distribution(row, top):
-    made = logprobs(row, int(row.argmin()), top)
-    expected = row - row.max() - np.log(np.exp((row - row.max()).astype(np.float64)).sum())
-    assert made.chosen.logprob == pytest.approx(expected[row.argmin()], abs=1e-3)
-    assert [one.token_id for one in made.top] == np.argsort(-row, kind="stable")[:top].tolist()
-    assert all(one.logprob <= 0 for one in made.top)
+def test_penalties_grow_over_many_tokens():
+    sampler = Sampler(SamplingOptions(temperature=0, frequency_penalty=1.0))
+    assert sorted(sampler.choose(np.zeros(300, np.float32)) for _ in range(300)) == list(range(300))
 
 
-@given(arrays(np.float64, st.integers(1, 600), elements=st.floats(0, 1)), st.floats(0, 1))
-def test_pick_never_takes_what_has_no_weight(weights, place):
-    if weights.sum() > 0:
-        assert weights[pick(weights, place)] > 0
+class Even:
+    """A guide that allows even tokens, each once."""
+
+    def __init__(self) -> None:
+        self.gone: list[int] = []
+
+    def forbid(self, logits) -> None:
+        logits[1::2] = -np.inf
+        logits[self.gone] = -np.inf
+
+    def accept(self, token_id: int) -> None:
+        self.gone.append(token_id)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_a_guide_is_obeyed_whatever_the_bias(temperature):
+    options = SamplingOptions(temperature=temperature, logit_bias={1: 100.0}, seed=3)
+    sampler = Sampler(options, guide=Even())
+    assert sorted(sampler.choose(np.zeros(10, np.float32)) for _ in range(5)) == [0, 2, 4, 6, 8]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The whole worker behind its contract, with the fake model, over the in-process transport."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import grpc
@@ -73,8 +74,13 @@ async def test_text_tokens_and_echo(stub):
         (chat(name=""), "INVALID_ARGUMENT", "invalid_request"),
         (chat("x" * 100_000), "INVALID_ARGUMENT", "context_length_exceeded"),
         (chat("x" * 100_001), "INVALID_ARGUMENT", "context_length_exceeded"),
-        (chat(tools_json=b'[{"type":"function"}]'), "INVALID_ARGUMENT", "unsupported_parameter"),
-        (chat(response_format_json=b'{"type":"json_object"}'), "INVALID_ARGUMENT", "unsupported_parameter"),
+        (chat(tools_json=b'[{"type":"function"}]'), "INVALID_ARGUMENT", "invalid_request"),
+        (chat(tools_json=b'[{"type":"web_search"}]'), "INVALID_ARGUMENT", "unsupported_parameter"),
+        (chat(response_format_json=b'{"type":"grammar"}'), "INVALID_ARGUMENT", "unsupported_parameter"),
+        (chat(response_format_json=b'{"type":"json_schema"}'), "INVALID_ARGUMENT", "invalid_request"),
+        (chat(regex="a("), "INVALID_ARGUMENT", "invalid_request"),
+        (chat(regex="a", options=["b"]), "INVALID_ARGUMENT", "unsupported_parameter"),
+        (chat(choices=17), "INVALID_ARGUMENT", "invalid_request"),
         (chat(sampling=pb.SamplingOptions(temperature=3)), "INVALID_ARGUMENT", "invalid_request"),
         (chat(top_logprobs=30, logprobs=True), "INVALID_ARGUMENT", "invalid_request"),
     ],
@@ -87,8 +93,55 @@ async def test_bad_requests_get_their_status_and_reason(stub, request_, code, re
 
 
 async def test_plain_formats_and_no_tools_are_fine(stub):
-    request = chat(tools_json=b"[]", response_format_json=b'{"type": "text"}')
+    request = chat(tools_json=b"[]", tool_choice_json=b'"none"', response_format_json=b'{"type": "text"}')
     assert (await collect(stub, request))[-1].finish_reason == pb.FINISH_REASON_STOP
+
+
+async def test_several_answers_to_one_prompt(stub):
+    messages = await collect(stub, chat("hi", choices=3))
+    texts = {index: "".join(one.text for one in messages if one.index == index) for index in range(3)}
+    assert texts == dict.fromkeys(range(3), "hi")
+    assert [one.finish_reason for one in messages if one.finish_reason] == [pb.FINISH_REASON_STOP] * 3
+    assert (messages[-1].usage.prompt_tokens, messages[-1].usage.completion_tokens) == (3, 9)
+    echoed = await collect(stub, pb.GenerateRequest(request_id="e", text="ab", echo=True, choices=2, max_tokens=1))
+    assert all(one.text.startswith("ab") for one in echoed)
+
+
+def calls_of(messages) -> tuple[str, str, str]:
+    """Text, name and arguments of an answer."""
+    calls = [call for message in messages for call in message.tool_calls]
+    assert [bool(call.id) for call in calls] == [place == 0 for place in range(len(calls))]
+    names, arguments = ("".join(getattr(call, field) for call in calls) for field in ("name", "arguments"))
+    return "".join(message.text for message in messages), names, arguments
+
+
+TOOLS = msgspec.json.encode(
+    [{"type": "function", "function": {"name": name, "parameters": {"enum": [{"n": 4}]}}} for name in ("f", "g")]
+)
+
+
+async def test_tool_calls(stub):
+    messages = await collect(stub, chat(tools_json=TOOLS, tool_choice_json=b'"required"'))
+    text, name, arguments = calls_of(messages)
+    assert (text, name in {"f", "g"}, msgspec.json.decode(arguments)) == ("", True, {"n": 4})
+    assert messages[-1].finish_reason == pb.FINISH_REASON_TOOL_CALLS
+    named = b'{"type":"function","function":{"name":"g"}}'
+    assert calls_of(await collect(stub, chat(tools_json=TOOLS, tool_choice_json=named)))[1] == "g"
+    # The fake model says back the last message, so left free it answers with text.
+    messages = await collect(stub, chat("hello", tools_json=TOOLS))
+    assert (calls_of(messages), messages[-1].finish_reason) == (("hello", "", ""), pb.FINISH_REASON_STOP)
+    call = '{"name": "f", "arguments": {"n": 4}}'
+    assert calls_of(await collect(stub, chat(call, tools_json=TOOLS))) == ("", "f", '{"n": 4}')
+    cut = await collect(stub, chat(call, tools_json=TOOLS, max_tokens=len(call) - 1))
+    assert (calls_of(cut)[2], cut[-1].finish_reason) == ('{"n": 4}', pb.FINISH_REASON_LENGTH)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+async def test_answers_are_held_to_their_form(stub, temperature):
+    sampling = pb.SamplingOptions(temperature=temperature)
+    text = calls_of(await collect(stub, chat("x", regex="[0-9]{3}-[a-c]", sampling=sampling)))[0]
+    assert re.fullmatch("[0-9]{3}-[a-c]", text)
+    assert calls_of(await collect(stub, chat("x", options=["yes", "no"], sampling=sampling)))[0] in {"yes", "no"}
 
 
 async def test_cancelling_frees_the_slot(stub):
@@ -100,6 +153,20 @@ async def test_cancelling_frees_the_slot(stub):
         assert load.max_running == 2
         if load.running == 0:
             break
+    loads.cancel()
+
+
+async def test_load_is_told_while_it_changes(stub):
+    loads = stub.GetLoad(pb.GetLoadRequest(min_interval_ms=10), timeout=30)
+    assert (await loads.read()).running == 0
+    call = stub.Generate(chat(ignore_eos=True), timeout=30)
+    await call.read()
+    while (load := await loads.read()).running == 0:
+        pass
+    assert load.kv_usage > 0
+    call.cancel()
+    while (await loads.read()).running:
+        pass
     loads.cancel()
 
 
@@ -122,7 +189,7 @@ async def test_what_this_model_cannot_do(stub):
 async def test_model_info(stub):
     info = await stub.GetModelInfo(pb.GetModelInfoRequest(), timeout=5)
     assert (info.model, info.kind, info.context_tokens) == ("fake", pb.MODEL_KIND_GENERATE, 100_000)
-    assert not info.supports_tools
+    assert (info.supports_tools, info.supports_response_format, info.max_choices) == (True, True, 16)
 
 
 async def test_drain_turns_health_off(kit):
@@ -163,6 +230,15 @@ async def test_metrics(kit):
         assert kit.metrics.get_sample_value("trunkline_worker_slots", {"model": "fake"}) == 2
         tokens = {"model": "fake", "direction": "completion"}
         assert kit.metrics.get_sample_value("trunkline_worker_tokens_total", tokens) == 6
+
+
+async def test_a_request_that_fails_is_counted(kit):
+    async with open_worker(CONFIG, kit) as part, kit.net.channel(part.address) as channel:
+        stub = WorkerServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await collect(stub, chat(sampling=pb.SamplingOptions(temperature=3)))
+        labels = {"model": "fake", "finish": "refused"}
+        assert kit.metrics.get_sample_value("trunkline_worker_requests_total", labels) == 1
 
 
 async def test_a_model_that_is_not_prepared_refuses_to_start(kit, tmp_path):

@@ -5,7 +5,7 @@ from trunkline_kit.errors import ContextTooLong, InvalidRequest, Unsupported
 from trunkline_worker.generation import Alternative, Delta, FinishReason, SamplingOptions, Timing, TokenLogprobs, Usage
 from trunkline_worker.load import EngineLoad, TokenRate
 from trunkline_worker.runtimes.fake import ByteCodec
-from trunkline_worker.wire import Intake, generate_response, generation_request, load_response
+from trunkline_worker.wire import Intake, generate_response, generation_request, load_response, says_more
 
 CODEC = ByteCodec()
 INTAKE = Intake(codec=CODEC, context_tokens=100)
@@ -62,8 +62,10 @@ def test_every_option_arrives():
     ("fields", "error"),
     [
         ({}, InvalidRequest),
-        ({"text": "x", "tools_json": b"[{}]"}, Unsupported),
-        ({"text": "x", "response_format_json": b'{"type": "json_schema"}'}, Unsupported),
+        ({"text": "x", "tools_json": b"[{}]"}, InvalidRequest),
+        ({"text": "x", "response_format_json": b'{"type": "json_object"}'}, Unsupported),
+        ({"text": "x", "regex": "a"}, Unsupported),
+        ({"text": "x", "options": ["a"]}, Unsupported),
         ({"text": "x" * 101}, ContextTooLong),
         ({"messages_json": b'[{"role":"user","content":"' + b"x" * 101 + b'"}]'}, ContextTooLong),
     ],
@@ -94,6 +96,25 @@ def test_a_delta():
     assert (message.logprobs[0].utf8, message.logprobs[0].token) == (b"\xc3", "\ufffd")
     assert (message.logprobs[0].top[0].token, message.logprobs[0].top[0].logprob) == ("A", -0.25)
     assert message.timing.decode_ms == 3
+
+
+def test_what_is_news():
+    load = pb.GetLoadResponse(running=1, generation_tokens_per_s=100, prefill_tokens_per_s=400)
+
+    def other(**fields):
+        changed = pb.GetLoadResponse()
+        changed.CopyFrom(load)
+        for name, value in fields.items():
+            setattr(changed, name, value)
+        return changed
+
+    assert says_more(load, None)
+    assert not says_more(load, load)
+    assert not says_more(other(generation_tokens_per_s=92, prefill_tokens_per_s=420), load)
+    assert says_more(other(generation_tokens_per_s=80), load)
+    assert says_more(other(generation_tokens_per_s=0), load)
+    assert says_more(other(running=2), load)
+    assert says_more(other(draining=True), load)
 
 
 def test_load():

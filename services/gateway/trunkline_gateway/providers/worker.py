@@ -11,7 +11,7 @@ import msgspec
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 from trunkline_gateway import worker_requests
-from trunkline_gateway.answers import FINISH_REASONS, Heading, Writer, embedding_list, usage_from
+from trunkline_gateway.answers import FINISH_REASONS, Collected, Heading, Writer, embedding_list, usage_from
 from trunkline_gateway.chunks import Chunk
 from trunkline_gateway.plan import FailureKind, Target
 from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, Provider, Terms
@@ -20,6 +20,7 @@ from trunkline_gateway.usage import usage_of
 from trunkline_gateway.worker_requests import Abilities
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import (
+    ContextTooLong,
     DeadlineExceeded,
     InvalidRequest,
     ModelNotFound,
@@ -80,6 +81,10 @@ class Workers:
         except grpc.aio.AioRpcError as error:
             raise self.failed(error) from error
 
+    def streams_whole(self, call: Call, target: Target) -> bool:  # noqa: ARG002 - the Protocol's
+        """Never: the call is a stream as it is, and ends with an error as soon as the worker does."""
+        return False
+
     async def check(self, provider_model: str) -> str | None:
         """Raises UpstreamUnavailable when no worker of this model answers."""
         try:
@@ -112,7 +117,7 @@ class Workers:
         if info.kind == pb.MODEL_KIND_EMBED:
             raise InvalidRequest(f"the model {target.model!r} makes embeddings; use /v1/embeddings", param="model")
         request = _request(call, info)
-        request.cache_salt = call.cache_salt
+        request.cache_salt, request.priority = call.cache_salt, call.priority
         writer = Writer(
             call.surface,
             Heading(
@@ -125,7 +130,7 @@ class Workers:
             top_logprobs=request.top_logprobs > 0,
         )
         rpc = stub.Generate(request, timeout=terms.total_s)
-        return Generation(self, rpc, writer, role=call.surface is Surface.CHAT)
+        return Generation(self, rpc, writer, role=call.surface is Surface.CHAT, choices=request.choices or 1)
 
     async def _embed(self, call: Call, target: Target, terms: Terms) -> Answer:
         asked = worker_requests.embedding(call.body)
@@ -145,6 +150,8 @@ class Workers:
     def failed(self, error: grpc.aio.AioRpcError) -> Exception:
         """A worker's error: what the caller must hear, or a failed attempt."""
         found = from_rpc_error(error)
+        if isinstance(found, ContextTooLong):
+            return AttemptFailed(FailureKind.CONTEXT, found)
         if isinstance(found, InvalidRequest) and not isinstance(found, (Unsupported, ModelNotFound)):
             return found
         return _attempt_failed(self.name, found)
@@ -156,11 +163,15 @@ def _told(error: Exception) -> Exception:
 
 def _request(call: Call, info: pb.GetModelInfoResponse) -> pb.GenerateRequest:
     """Raises InvalidRequest, or AttemptFailed for what only this model cannot do."""
+    abilities = Abilities(
+        tools=info.supports_tools,
+        response_format=info.supports_response_format,
+        choices=info.max_choices or 1,
+    )
     try:
         if call.surface is Surface.CHAT:
-            abilities = Abilities(tools=info.supports_tools, response_format=info.supports_response_format)
             return worker_requests.chat(call.body, call.request_id, abilities)
-        return worker_requests.completion(call.body, call.request_id)
+        return worker_requests.completion(call.body, call.request_id, abilities)
     except Unsupported as error:
         raise AttemptFailed(FailureKind.UNFIT, error) from error
 
@@ -182,16 +193,17 @@ def _attempt_failed(name: str, found: TrunklineError) -> AttemptFailed:
 class Generation:
     """One generation under way. Dropping or cutting it frees the worker's slot."""
 
-    def __init__(self, workers: Workers, rpc: Any, writer: Writer, *, role: bool) -> None:
+    def __init__(self, workers: Workers, rpc: Any, writer: Writer, *, role: bool, choices: int) -> None:
         self._workers = workers
         self._rpc = rpc
         self._writer = writer
         self._role = role
-        self._finished = False
+        self._begun: set[int] = set()
+        self._open = choices
 
     async def next(self) -> list[Chunk] | None:
         """The next step's chunks. Raises AttemptFailed or a TrunklineError."""
-        if self._finished:
+        if not self._open:
             return None
         try:
             step = await self._rpc.read()
@@ -203,45 +215,47 @@ class Generation:
 
     def _chunks(self, step: pb.GenerateResponse) -> list[Chunk]:
         chunks = []
-        if self._role:
-            self._role = False
-            chunks.append(Chunk(self._writer.role_chunk()))
+        if self._role and step.index not in self._begun:
+            self._begun.add(step.index)
+            chunks.append(Chunk(self._writer.role_chunk(step.index)))
+        if step.text or step.logprobs:
+            chunks.append(Chunk(self._writer.chunk(step.text, step.logprobs, None, step.index)))
+        if step.tool_calls:
+            chunks.append(Chunk(self._writer.call_chunk(step.tool_calls, step.index)))
         if step.finish_reason == pb.FINISH_REASON_UNSPECIFIED:
-            if step.text or step.logprobs:
-                chunks.append(Chunk(self._writer.chunk(step.text, step.logprobs, None)))
             return chunks
-        self._finished = True
+        self._open -= 1
         finish = FINISH_REASONS.get(step.finish_reason)
         if finish is None:
+            self._open = 0
             raise UpstreamError("the worker gave this generation up; send it again")
-        if step.text or step.logprobs:
-            chunks.append(Chunk(self._writer.chunk(step.text, step.logprobs, None)))
-        usage = usage_from(step.usage)
-        chunks.append(Chunk(self._writer.chunk("", (), finish), finished=(0,)))
-        chunks.append(Chunk(self._writer.usage_chunk(usage), usage=usage, bare_usage=True))
+        chunks.append(Chunk(self._writer.chunk("", (), finish, step.index), finished=(step.index,)))
+        if not self._open:
+            usage = usage_from(step.usage)
+            chunks.append(Chunk(self._writer.usage_chunk(usage), usage=usage, bare_usage=True))
         return chunks
 
     async def collected(self) -> Answer:
-        """The whole answer. Cancelled, it frees the slot."""
-        texts: list[str] = []
-        logprobs: list[pb.TokenLogprob] = []
+        """The whole answer. Cancelled, it frees the slots."""
+        answers = [Collected() for _ in range(self._open)]
         try:
             while (step := await self._rpc.read()) is not _EOF:
-                texts.append(step.text)
-                logprobs += step.logprobs
-                if step.finish_reason != pb.FINISH_REASON_UNSPECIFIED:
+                answers[step.index].add(step)
+                if step.finish_reason == pb.FINISH_REASON_UNSPECIFIED:
+                    continue
+                self._open -= 1
+                if not self._open or step.finish_reason not in FINISH_REASONS:
                     await self.release()
-                    return self._answer("".join(texts), logprobs, step)
+                    return self._answer(answers, step)
         finally:
             self.cut()
         raise AttemptFailed(FailureKind.BROKEN, UpstreamError("the worker ended without finishing; send it again"))
 
-    def _answer(self, text: str, logprobs: list[pb.TokenLogprob], last: pb.GenerateResponse) -> Answer:
-        finish = FINISH_REASONS.get(last.finish_reason)
-        if finish is None:
+    def _answer(self, answers: list[Collected], last: pb.GenerateResponse) -> Answer:
+        if last.finish_reason not in FINISH_REASONS:
             raise AttemptFailed(FailureKind.BROKEN, UpstreamError("the worker gave this generation up; send it again"))
         usage = usage_from(last.usage)
-        return Answer(body=self._writer.whole(text, logprobs, finish, usage), usage=usage)
+        return Answer(body=self._writer.whole(answers, usage), usage=usage)
 
     async def release(self) -> None:
         """After the last step only the call's status is left; a cancel in its place would look like a hang-up."""

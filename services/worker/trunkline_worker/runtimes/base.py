@@ -8,6 +8,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline_worker.utilisation import ModelCost
+
 Logits: TypeAlias = NDArray[np.float32]
 
 
@@ -19,6 +21,11 @@ class DecoderRuntime(Protocol):
     vocabulary_size: int
     provider: str
     """Execution provider in use, such as CPUExecutionProvider."""
+    cost: ModelCost | None
+    """What a run moves and computes, if that is known."""
+    block_tokens: int
+    blocks: int
+    """Blocks of `block_tokens` tokens that can be kept beside the slots; 0 where nothing can."""
 
     def prefill(self, slot: int, ids: Sequence[int], past: int) -> Logits:
         """Append `ids` after the first `past` tokens of `slot`; what lay behind them is forgotten.
@@ -34,3 +41,9 @@ class DecoderRuntime(Protocol):
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of slot `source` over slot `target`."""
+
+    def keep(self, slot: int, begin: int, block: int) -> None:
+        """Copy `block_tokens` tokens of a slot, from the token `begin` on, over block `block`."""
+
+    def restore(self, block: int, slot: int, begin: int) -> None:
+        """Copy block `block` into a slot, to the token `begin` and those after it."""

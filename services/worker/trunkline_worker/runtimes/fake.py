@@ -12,6 +12,7 @@ import numpy as np
 from trunkline_kit.errors import Internal
 from trunkline_worker.runtimes.base import Logits
 from trunkline_worker.tokenizer import ChatMessage
+from trunkline_worker.utilisation import ModelCost
 
 EOS_ID = 256
 TURN_ID = 257
@@ -32,6 +33,10 @@ class ByteCodec:
     def longest_token(self) -> int:
         return 1
 
+    @property
+    def control_ids(self) -> frozenset[int]:
+        return frozenset((EOS_ID, TURN_ID))
+
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
@@ -51,10 +56,15 @@ class FakeDecoder:
     provider = "FakeExecutionProvider"
     vocabulary_size = _VOCABULARY
 
-    def __init__(self, slots: int = 8, slot_tokens: int = 512) -> None:
+    cost: ModelCost | None = None
+    block_tokens = 16
+
+    def __init__(self, slots: int = 8, slot_tokens: int = 512, blocks: int = 64) -> None:
         self.slots = slots
         self.slot_tokens = slot_tokens
+        self.blocks = blocks
         self._kept: list[list[int]] = [[] for _ in range(slots)]
+        self._blocks: list[list[int]] = [[] for _ in range(blocks)]
 
     def prefill(self, slot: int, ids: Sequence[int], past: int) -> Logits:
         self._append(slot, ids, past)
@@ -67,6 +77,12 @@ class FakeDecoder:
 
     def move(self, source: int, target: int, length: int) -> None:
         self._kept[target] = self._kept[source][:length]
+
+    def keep(self, slot: int, begin: int, block: int) -> None:
+        self._blocks[block] = self._kept[slot][begin : begin + self.block_tokens]
+
+    def restore(self, block: int, slot: int, begin: int) -> None:
+        self._append(slot, self._blocks[block], begin)
 
     def _append(self, slot: int, ids: Sequence[int], past: int) -> None:
         kept = self._kept[slot]

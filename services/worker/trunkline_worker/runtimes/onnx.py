@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from trunkline_kit.errors import ConfigError, ModelError
@@ -19,11 +19,15 @@ from trunkline_worker.model_store import ModelFolder
 from trunkline_worker.runtimes.base import Logits
 from trunkline_worker.runtimes.kv_cache import CacheShape, open_cache
 from trunkline_worker.runtimes.session import SessionConfig, open_session
+from trunkline_worker.utilisation import ModelCost
 
 if TYPE_CHECKING:
     import onnxruntime
 
 _ELEMENTS: dict[str, type[np.float16 | np.float32]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+_WEIGHT_BYTES = {"q8": 1.125, "f16": 2.0, "f32": 4.0}
+"""Of one weight; q8 has a float32 for each block of 32."""
 
 
 class SlotConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +37,8 @@ class SlotConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Requests that run at the same time."""
     slot_tokens: int = 2048
     """Tokens of prompt and answer that one slot holds; the model's own context is the upper bound."""
+    prefix_bytes: int = 256 * 1024 * 1024
+    """Memory for beginnings of prompts that may come again; 0 keeps none."""
 
 
 class OnnxDecoder:
@@ -55,7 +61,11 @@ class OnnxDecoder:
         graph = _inspect(self._session, self._decoder)
         self._last_only = graph.last_only
         self._element = graph.element
-        self._kv = open_cache(_cache_shape(self._decoder, slots, graph.element), config)
+        shape = _cache_shape(self._decoder, slots, graph.element)
+        self._kv = open_cache(shape, config)
+        weight_bytes = sum(path.stat().st_size for path in folder.path.glob(f"{self._decoder.filename}*"))
+        self.cost: ModelCost | None = _cost(self._decoder, weight_bytes, shape, folder.variant)
+        self.blocks, self.block_tokens = self._kv.blocks, shape.block_tokens
         self._ids = np.zeros((self.slots, 1), np.int64)
         self._logits: NDArray[Any] = np.zeros((self.slots, 1, self.vocabulary_size), graph.element)
         self._places = np.arange(self.slot_tokens)
@@ -73,6 +83,12 @@ class OnnxDecoder:
 
     def move(self, source: int, target: int, length: int) -> None:
         self._kv.move(source, target, length)
+
+    def keep(self, slot: int, begin: int, block: int) -> None:
+        self._kv.keep(slot, begin, block)
+
+    def restore(self, block: int, slot: int, begin: int) -> None:
+        self._kv.restore(block, slot, begin)
 
     def _run(self, first: int, tokens: NDArray[np.int64], lengths: NDArray[np.int64]) -> Logits:
         rows, width = tokens.shape
@@ -127,13 +143,26 @@ class _Graph(Struct, frozen=True, kw_only=True):
 
 
 def _cache_shape(decoder: DecoderConfig, slots: SlotConfig, element: type[Any]) -> CacheShape:
-    return CacheShape(
+    shape = CacheShape(
         buffers=2 * decoder.num_hidden_layers,
         slots=slots.slots,
         heads=decoder.num_key_value_heads,
         tokens=slots.slot_tokens,
         head_size=decoder.head_size,
         half=element is np.float16,
+    )
+    return structs.replace(shape, blocks=slots.prefix_bytes // shape.block_bytes)
+
+
+def _cost(decoder: DecoderConfig, weight_bytes: int, shape: CacheShape, variant: str) -> ModelCost:
+    """Weights are counted by their bytes; folders of one's own are taken to be of the cache's precision."""
+    weights = weight_bytes / _WEIGHT_BYTES.get(variant, 2.0 if shape.half else 4.0)
+    return ModelCost(
+        weight_bytes=weight_bytes,
+        token_flops=2.0 * weights,
+        # A query and a value product over every head, a multiplication and an addition each.
+        pair_flops=4.0 * decoder.num_hidden_layers * decoder.num_attention_heads * decoder.head_size,
+        kv_token_bytes=shape.block_bytes // shape.block_tokens,
     )
 
 

@@ -32,7 +32,7 @@ FINISH_REASON_ABORTED: FinishReason
 FINISH_REASON_TOOL_CALLS: FinishReason
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "messages_json", "text", "tokens", "sampling", "max_tokens", "stop", "logprobs", "top_logprobs", "echo", "cache_salt", "tools_json", "response_format_json", "priority", "ignore_eos")
+    __slots__ = ("request_id", "messages_json", "text", "tokens", "sampling", "max_tokens", "stop", "logprobs", "top_logprobs", "echo", "cache_salt", "tools_json", "response_format_json", "priority", "ignore_eos", "choices", "tool_choice_json", "regex", "options")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_JSON_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,10 @@ class GenerateRequest(_message.Message):
     RESPONSE_FORMAT_JSON_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     IGNORE_EOS_FIELD_NUMBER: _ClassVar[int]
+    CHOICES_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CHOICE_JSON_FIELD_NUMBER: _ClassVar[int]
+    REGEX_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     messages_json: bytes
     text: str
@@ -63,7 +67,11 @@ class GenerateRequest(_message.Message):
     response_format_json: bytes
     priority: int
     ignore_eos: bool
-    def __init__(self, request_id: _Optional[str] = ..., messages_json: _Optional[bytes] = ..., text: _Optional[str] = ..., tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., logprobs: _Optional[bool] = ..., top_logprobs: _Optional[int] = ..., echo: _Optional[bool] = ..., cache_salt: _Optional[bytes] = ..., tools_json: _Optional[bytes] = ..., response_format_json: _Optional[bytes] = ..., priority: _Optional[int] = ..., ignore_eos: _Optional[bool] = ...) -> None: ...
+    choices: int
+    tool_choice_json: bytes
+    regex: str
+    options: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request_id: _Optional[str] = ..., messages_json: _Optional[bytes] = ..., text: _Optional[str] = ..., tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., logprobs: _Optional[bool] = ..., top_logprobs: _Optional[int] = ..., echo: _Optional[bool] = ..., cache_salt: _Optional[bytes] = ..., tools_json: _Optional[bytes] = ..., response_format_json: _Optional[bytes] = ..., priority: _Optional[int] = ..., ignore_eos: _Optional[bool] = ..., choices: _Optional[int] = ..., tool_choice_json: _Optional[bytes] = ..., regex: _Optional[str] = ..., options: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TokenIds(_message.Message):
     __slots__ = ("ids",)
@@ -101,7 +109,7 @@ class SamplingOptions(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., min_p: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., logit_bias: _Optional[_Mapping[int, float]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
-    __slots__ = ("token_ids", "text", "finish_reason", "matched_stop", "logprobs", "usage", "timing")
+    __slots__ = ("token_ids", "text", "finish_reason", "matched_stop", "logprobs", "usage", "timing", "index", "tool_calls")
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +117,8 @@ class GenerateResponse(_message.Message):
     LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     text: str
     finish_reason: FinishReason
@@ -116,7 +126,21 @@ class GenerateResponse(_message.Message):
     logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprob]
     usage: Usage
     timing: Timing
-    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., text: _Optional[str] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., matched_stop: _Optional[str] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+    index: int
+    tool_calls: _containers.RepeatedCompositeFieldContainer[ToolCallDelta]
+    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., text: _Optional[str] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., matched_stop: _Optional[str] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., index: _Optional[int] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCallDelta, _Mapping]]] = ...) -> None: ...
+
+class ToolCallDelta(_message.Message):
+    __slots__ = ("index", "id", "name", "arguments")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    id: str
+    name: str
+    arguments: str
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ...) -> None: ...
 
 class TokenLogprob(_message.Message):
     __slots__ = ("token_id", "token", "logprob", "utf8", "top")
@@ -223,7 +247,7 @@ class GetLoadRequest(_message.Message):
     def __init__(self, min_interval_ms: _Optional[int] = ...) -> None: ...
 
 class GetLoadResponse(_message.Message):
-    __slots__ = ("running", "waiting", "waiting_uncached_tokens", "kv_usage", "generation_tokens_per_s", "cache_hit_ratio", "max_running", "draining")
+    __slots__ = ("running", "waiting", "waiting_uncached_tokens", "kv_usage", "generation_tokens_per_s", "cache_hit_ratio", "max_running", "draining", "prefill_tokens_per_s")
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     WAITING_UNCACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -232,6 +256,7 @@ class GetLoadResponse(_message.Message):
     CACHE_HIT_RATIO_FIELD_NUMBER: _ClassVar[int]
     MAX_RUNNING_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    PREFILL_TOKENS_PER_S_FIELD_NUMBER: _ClassVar[int]
     running: int
     waiting: int
     waiting_uncached_tokens: int
@@ -240,14 +265,15 @@ class GetLoadResponse(_message.Message):
     cache_hit_ratio: float
     max_running: int
     draining: bool
-    def __init__(self, running: _Optional[int] = ..., waiting: _Optional[int] = ..., waiting_uncached_tokens: _Optional[int] = ..., kv_usage: _Optional[float] = ..., generation_tokens_per_s: _Optional[float] = ..., cache_hit_ratio: _Optional[float] = ..., max_running: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
+    prefill_tokens_per_s: float
+    def __init__(self, running: _Optional[int] = ..., waiting: _Optional[int] = ..., waiting_uncached_tokens: _Optional[int] = ..., kv_usage: _Optional[float] = ..., generation_tokens_per_s: _Optional[float] = ..., cache_hit_ratio: _Optional[float] = ..., max_running: _Optional[int] = ..., draining: _Optional[bool] = ..., prefill_tokens_per_s: _Optional[float] = ...) -> None: ...
 
 class GetModelInfoRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetModelInfoResponse(_message.Message):
-    __slots__ = ("model", "kind", "context_tokens", "vocabulary_size", "embedding_dimensions", "revision", "execution_provider", "licence", "supports_tools", "supports_response_format", "variant")
+    __slots__ = ("model", "kind", "context_tokens", "vocabulary_size", "embedding_dimensions", "revision", "execution_provider", "licence", "supports_tools", "supports_response_format", "variant", "max_choices")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -259,6 +285,7 @@ class GetModelInfoResponse(_message.Message):
     SUPPORTS_TOOLS_FIELD_NUMBER: _ClassVar[int]
     SUPPORTS_RESPONSE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
+    MAX_CHOICES_FIELD_NUMBER: _ClassVar[int]
     model: str
     kind: ModelKind
     context_tokens: int
@@ -270,7 +297,8 @@ class GetModelInfoResponse(_message.Message):
     supports_tools: bool
     supports_response_format: bool
     variant: str
-    def __init__(self, model: _Optional[str] = ..., kind: _Optional[_Union[ModelKind, str]] = ..., context_tokens: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., revision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., licence: _Optional[str] = ..., supports_tools: _Optional[bool] = ..., supports_response_format: _Optional[bool] = ..., variant: _Optional[str] = ...) -> None: ...
+    max_choices: int
+    def __init__(self, model: _Optional[str] = ..., kind: _Optional[_Union[ModelKind, str]] = ..., context_tokens: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., revision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., licence: _Optional[str] = ..., supports_tools: _Optional[bool] = ..., supports_response_format: _Optional[bool] = ..., variant: _Optional[str] = ..., max_choices: _Optional[int] = ...) -> None: ...
 
 class DrainRequest(_message.Message):
     __slots__ = ("grace_ms",)
