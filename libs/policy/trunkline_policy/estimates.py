@@ -48,11 +48,11 @@ PRIORS = {
 
 
 def script_of(body: bytes) -> Script:
-    """By a sample from the middle of the body."""
-    if body.isascii():
-        return Script.ESCAPED if body.count(b"\\u") * 24 > len(body) else Script.ASCII
+    """By a sample from the middle of the body, however long it is."""
     middle = max(0, len(body) // 2 - _SAMPLE_BYTES // 2)
     sample = body[middle : middle + _SAMPLE_BYTES]
+    if body.isascii():
+        return Script.ESCAPED if sample.count(b"\\u") * 24 > len(sample) else Script.ASCII
     bytes_per_char = len(sample) / max(1, len(sample.decode(errors="ignore")))
     if bytes_per_char < 1.25:
         return Script.MIXED

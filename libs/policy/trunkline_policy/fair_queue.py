@@ -1,9 +1,10 @@
 """Who goes next where requests wait for room: classes of priority, shares of teams, first come first served in a team.
 
 A class goes before a lower one, but nobody waits for ever: what has waited for a quarter of the time that it may wait
-counts one class higher, after a half two. Within a class teams share by weight: worst-case fair weighted fair queueing
-(WF2Q+, Bennett and Zhang, 1997) with every request of size 1, so that no team is ever more than one request ahead of or
-behind its share. A team that was not there has nothing saved up.
+counts one class higher, after a half two, also before those of its team that came first and may wait longer. Within a
+class teams share by weight: worst-case fair weighted fair queueing (WF2Q+, Bennett and Zhang, 1997) with every request
+of size 1, so that no team is ever more than one request ahead of or behind its share. A team that was not there has
+nothing saved up.
 
 Times are milliseconds on any one clock.
 """
@@ -33,20 +34,24 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: float
     """It does not wait longer."""
 
+    @property
+    def allowed_ms(self) -> int:
+        """How long it may wait, in whole ms: those of equal patience gain classes in the order in which they came."""
+        return max(1, round(self.until_ms - self.since_ms))
+
     def rank_at(self, now_ms: float) -> int:
         """Its class by now: 0 goes first."""
-        allowed_ms = max(1.0, self.until_ms - self.since_ms)
-        gained = int(max(0.0, now_ms - self.since_ms) * _STEPS / allowed_ms)
+        gained = int(max(0.0, now_ms - self.since_ms) * _STEPS / self.allowed_ms)
         return max(0, self.rank - gained)
 
 
 class _Team:
-    """What one team waits for, by class."""
+    """What one team waits for, by class and by patience: in each such line the first is the one that goes first."""
 
     __slots__ = ("finish", "lines", "weight")
 
     def __init__(self) -> None:
-        self.lines: tuple[deque[Entry], ...] = tuple(deque() for _ in range(CLASSES))
+        self.lines: tuple[dict[int, deque[Entry]], ...] = tuple({} for _ in range(CLASSES))
         self.finish = 0.0
         """Virtual time at which what it was given is used up."""
         self.weight = 1.0
@@ -57,9 +62,23 @@ class _Team:
 
     def first(self, now_ms: float) -> tuple[int, Entry]:
         """Its highest class by now, and the one who came first in it. There must be one."""
-        heads = ((line[0].rank_at(now_ms), line[0].number, line[0]) for line in self.lines if line)
-        rank, _, entry = min(heads)
+        heads = (line[0] for lines in self.lines for line in lines.values())
+        rank, _, entry = min((head.rank_at(now_ms), head.number, head) for head in heads)
         return rank, entry
+
+    def put(self, entry: Entry) -> None:
+        """At the place that its number says, from behind: most come last."""
+        line = self.lines[entry.rank].setdefault(entry.allowed_ms, deque())
+        place = len(line)
+        while place and line[place - 1].number > entry.number:
+            place -= 1
+        line.insert(place, entry)
+
+    def remove(self, entry: Entry) -> None:
+        lines = self.lines[entry.rank]
+        lines[entry.allowed_ms].remove(entry)
+        if not lines[entry.allowed_ms]:
+            del lines[entry.allowed_ms]
 
 
 class FairQueue:
@@ -82,18 +101,16 @@ class FairQueue:
 
     def put(self, entry: Entry) -> None:
         """One more. Its number must not be here already, and be above those that are."""
-        self._team(entry).lines[entry.rank].append(entry)
+        self._team(entry).put(entry)
         self._entries[entry.number] = entry
 
     def put_back(self, entry: Entry) -> None:
         """One that was elsewhere meanwhile: it takes the place in its team's line that its number says. O(n)."""
-        line = self._team(entry).lines[entry.rank]
-        place = next((index for index, other in enumerate(line) if other.number > entry.number), len(line))
-        line.insert(place, entry)
+        self._team(entry).put(entry)
         self._entries[entry.number] = entry
 
     def next(self, now_ms: float) -> Entry | None:
-        """Who goes next; None where nobody waits. Changes nothing. O(teams)."""
+        """Who goes next; None where nobody waits. Changes nothing. O(lines): teams by classes by patiences."""
         firsts = self._firsts(now_ms)
         if not firsts:
             return None
@@ -121,7 +138,7 @@ class FairQueue:
         entry = self._entries.pop(number, None)
         if entry is None:
             return None
-        self._teams[entry.team].lines[entry.rank].remove(entry)
+        self._teams[entry.team].remove(entry)
         self._tidy()
         return entry
 

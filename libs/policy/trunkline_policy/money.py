@@ -20,6 +20,11 @@ def usd_text(amount_nusd: int) -> str:
     return f"{sign}{whole}.{nanos:09d}".rstrip("0")
 
 
+def usd_plain(amount_usd: float) -> str:
+    """Dollars as they are in settings and answers, exactly, never in scientific notation: `9000000`, `0.000018`."""
+    return usd_text(nusd_of(amount_usd))
+
+
 def usd_short(amount_nusd: int) -> str:
     """For people: to the cent, below ten cents to two digits, never 0 for what is something: `12.35`, `0.00042`."""
     amount = Decimal(amount_nusd) / NUSD_PER_USD

@@ -28,6 +28,13 @@ def test_escapes_are_a_script_of_their_own():
     assert estimates.script_of(json.dumps({"content": "мягких французских" * 5}).encode()) is Script.ESCAPED
 
 
+def test_a_sample_of_a_long_body_is_enough():
+    escaped = json.dumps({"content": "мягких французских" * 5_000}).encode()
+    assert estimates.script_of(b" " * 10_000 + escaped) is Script.ESCAPED
+    few = b"\\u0439" * 500
+    assert estimates.script_of(few + b"plain words " * 10_000) is Script.ASCII
+
+
 def test_an_image_counts_as_about_a_thousand_tokens():
     image = b"A" * 1_000_000
     body = b'{"image_url":{"url":"data:image/png;base64,' + image + b'"}}'

@@ -54,6 +54,21 @@ def test_waiting_lifts_by_a_class_each_quarter():
     assert order(queue, now_ms=200) == [1, 2], "equal by now, and it came first"
 
 
+def test_one_of_little_patience_does_not_wait_behind_a_patient_one_of_its_team():
+    patient, impatient = entry(0, rank=BATCH, wait_ms=100_000), entry(1, rank=BATCH, wait_ms=100)
+    queue = queue_of(patient, impatient, entry(2, "b", wait_ms=100_000))
+    assert queue.next(0).number == 2
+    assert served(queue, now_ms=30).number == 1
+    assert order(queue, now_ms=30) == [2, 0]
+
+
+def test_those_of_equal_patience_keep_their_order_whatever_the_clock_makes_of_it():
+    queue = queue_of(*(entry(number, since_ms=number / 3, wait_ms=1_000 + number * 1e-7) for number in range(9)))
+    for now_ms in (0, 249.9, 250.1, 251, 252.7, 900):
+        assert queue.next(now_ms).number == 0
+    assert order(queue, now_ms=251) == list(range(9))
+
+
 def test_next_changes_nothing():
     queue = queue_of(entry(1, "a"), entry(2, "b"))
     assert {queue.next(0).number for _ in range(5)} == {1}
@@ -179,13 +194,9 @@ class Line(RuleBasedStateMachine):
         chosen = self.queue.next(self.now_ms)
         rank = chosen.rank_at(self.now_ms)
         for other in self.waiting.values():
-            if other.team == chosen.team and other.rank == chosen.rank:
+            if other.team == chosen.team and other.rank_at(self.now_ms) == rank:
                 assert chosen.number <= other.number, "first come, first served in a team"
-        heads = {}
-        for number in sorted(self.waiting):
-            one = self.waiting[number]
-            heads.setdefault((one.team, one.rank), one)
-        assert rank == min(head.rank_at(self.now_ms) for head in heads.values()), "the highest class goes first"
+        assert rank == min(one.rank_at(self.now_ms) for one in self.waiting.values()), "the highest class goes first"
         assert self.queue.serve(chosen.number, self.now_ms) == chosen
         del self.waiting[chosen.number]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline_policy.money import NUSD_PER_USD, nusd_of, usd_short, usd_text
+from trunkline_policy.money import NUSD_PER_USD, nusd_of, usd_plain, usd_short, usd_text
 
 
 def test_dollars_are_taken_by_their_digits():
@@ -48,3 +48,16 @@ def test_short_amounts_are_near_and_nothing_only_where_there_is_nothing(amount):
     short = Decimal(usd_short(amount).replace(",", ""))
     assert abs(short - Decimal(amount) / NUSD_PER_USD) <= Decimal("0.005")
     assert (short == 0) == (amount == 0)
+
+
+@pytest.mark.parametrize(("amount_usd", "text"), [(9e6, "9000000"), (1.8e-05, "0.000018"), (0.1, "0.1"), (0, "0")])
+def test_money_of_settings_is_plain(amount_usd, text):
+    assert usd_plain(amount_usd) == text
+
+
+@given(st.integers(0, 9_000_000 * 1_000_000))
+def test_plain_money_has_no_exponent_and_means_the_same(micros):
+    amount_usd = micros / 1_000_000
+    text = usd_plain(amount_usd)
+    assert "e" not in text
+    assert nusd_of(text) == nusd_of(amount_usd)
