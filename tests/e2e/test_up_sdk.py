@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import anthropic
 import openai
 import pytest
 
@@ -151,3 +152,21 @@ def test_nothing_but_the_greeting_is_on_standard_output(up):
     assert up.running.stdout.startswith("Trunkline is ready at ")
     assert up.running.stdout.rstrip().endswith("print(answer.choices[0].message.content)")
     assert "Traceback" not in up.running.stderr
+
+
+def test_anthropics_sdk_asks_our_worker_too(up):
+    ask = {
+        "model": MODEL,
+        "max_tokens": 12,
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "extra_body": {"temperature": 0},
+    }
+    with anthropic.Anthropic(api_key=up.key, base_url=up.url, max_retries=0) as client:
+        whole = client.messages.create(**ask, system="You are brief.")
+        with client.messages.stream(**ask, system="You are brief.") as stream:
+            said = "".join(stream.text_stream)
+            final = stream.get_final_message()
+    assert said == whole.content[0].text
+    assert said
+    assert final.usage.output_tokens == whole.usage.output_tokens > 0
+    assert final.stop_reason in {"end_turn", "max_tokens"}

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from trunkline_gateway.app import Gateway, open_gateway
 from trunkline_gateway.config import GatewayConfig
-from trunkline_kit.clock import SystemClock
+from trunkline_kit.clock import Clock, SystemClock
 from trunkline_kit.config import decode
 from trunkline_kit.parts import Kit
 from trunkline_kit.rpc import Net
@@ -94,8 +94,9 @@ async def open_harness(settings_of: Callable[[dict[str, Any]], Settings]) -> Asy
             net: Net | None = None,
             tracing: Tracing | None = None,
             environment: dict[str, str] | None = None,
+            clock: Clock | None = None,
         ) -> Harness:
-            opening = _harness(settings_of(tree), net or Net(), tracing or Tracing(), environment)
+            opening = _harness(settings_of(tree), net or Net(), tracing or Tracing(), environment, clock)
             return await stack.enter_async_context(opening)
 
         yield opened
@@ -103,10 +104,16 @@ async def open_harness(settings_of: Callable[[dict[str, Any]], Settings]) -> Asy
 
 @asynccontextmanager
 async def _harness(
-    settings: Settings, net: Net, tracing: Tracing, more: dict[str, str] | None = None
+    settings: Settings,
+    net: Net,
+    tracing: Tracing,
+    more: dict[str, str] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Harness]:
     environment = {"UP": "up-key", **(more or {})}
-    kit = Kit(net=net, clock=SystemClock(), tracing=tracing, metrics=CollectorRegistry(), environment=environment)
+    kit = Kit(
+        net=net, clock=clock or SystemClock(), tracing=tracing, metrics=CollectorRegistry(), environment=environment
+    )
     async with (
         open_gateway(GatewayConfig.from_settings(settings), kit) as gateway,
         aiohttp.ClientSession() as http,
@@ -136,7 +143,9 @@ async def backup() -> AsyncIterator[FakeUpstream]:
 def one_model(upstream: FakeUpstream, **model: Any) -> dict[str, Any]:
     """Settings with one model `fake` at one provider `up`."""
     return {
-        "providers": {"up": {"kind": "openai", "base_url": upstream.base_url, "api_key": "env:UP"}},
+        "providers": {
+            "up": {"kind": "openai", "assemble_streams": "auto", "base_url": upstream.base_url, "api_key": "env:UP"}
+        },
         "models": {"fake": {"deployments": [{"provider": "up", "model": "real-fake"}], **model}},
     }
 

@@ -1,6 +1,7 @@
 """Keys that are made at run time, over several gateways: known, changed and revoked everywhere within a second."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -154,3 +155,36 @@ async def test_keys_are_not_honoured_for_ever_without_their_database(gateway, tm
             while (reply := await here.get("/v1/models", headers=bearer(secret))).status == 200:  # noqa: ASYNC110 - over HTTP
                 await asyncio.sleep(0.05)
         assert reply.status == 503
+
+
+@pytest.mark.parametrize("path", ["/admin/v1/keys", "/v1/chat/completions"])
+@pytest.mark.parametrize("on_revoke", ["cut", "finish"])
+async def test_a_key_that_is_revoked_while_its_body_is_on_the_way_does_nothing_more(gateway, url, path, on_revoke):
+    here = await gateway(url, identity={"pepper": "env:PEPPER", "on_revoke": on_revoke})
+    secret = await made(here, id="leaked", scopes=["admin:write", "inference"])
+    body = json.dumps({"id": "backdoor"} if "admin" in path else ASK).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(here.url.rpartition(":")[2]))
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\ncontent-type: application/json\r\n"
+    writer.write(f"{head}connection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body[:5])
+    await writer.drain()
+    await admin(here, "DELETE", "/keys/leaked", status=204)
+    writer.write(body[5:])
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 401"), answer
+    assert [key["id"] for key in (await admin(here, "GET", "/keys"))["data"]] == ["root"]
+
+
+async def test_a_key_whose_policy_left_the_file_is_refused_and_can_be_dealt_with(
+    gateway, url, settings_of, single, upstream, key_entry
+):
+    here = await gateway(url, policies={"strict": {}})
+    secret = await made(here, id="ci", policy="strict")
+    assert (await here.post("/v1/chat/completions", ASK, headers=bearer(secret))).status == 200
+    root = key_entry("root", "tl-root", scopes=["admin:write", "inference"])
+    await here.gateway.apply(settings_of({**single(upstream), "keys": [root]}))
+    reply = await here.post("/v1/chat/completions", ASK, headers=bearer(secret))
+    assert reply.status == 401, "unguarded is not what its policy was"
+    await admin(here, "PATCH", "/keys/ci", {"policy": None})
+    assert (await here.post("/v1/chat/completions", ASK, headers=bearer(secret))).status == 200

@@ -4,6 +4,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from trunkline_gateway.config import ExtraKey, GatewayConfig
 from trunkline_gateway.directory.declared import declared_of
@@ -136,7 +137,7 @@ async def test_what_the_file_declares_is_changed_there(registry, parts, declared
         lambda: registry.update(draft(Kind.TEAM, "ads", Team(weight=2)), ANN),
         lambda: registry.delete(Kind.PROJECT, "web", ANN),
         lambda: registry.rotate("declared", ANN),
-        lambda: registry.create(draft(Kind.PRICE, "file:0", PriceOverride(provider="up")), ANN),
+        lambda: registry.create(draft(Kind.PRICE, "file:0", PriceOverride(provider="up", input_usd=1)), ANN),
     ]
     for doing in doings:
         with pytest.raises(Conflict, match="declared in the configuration file and read-only here"):
@@ -148,7 +149,7 @@ async def test_what_a_declaration_came_to_hide_can_be_deleted(registry, declared
     empty = Registry(declared_of(GatewayConfig()), parts, rotation_overlap_s=0)
     await empty.create(draft(Kind.TEAM, "ads", Team(weight=9)), ANN)
     assert (await registry.get(Kind.TEAM, "ads")).spec == Team()
-    assert await ids(registry, Kind.TEAM) == ["ads", "search"]
+    assert await ids(registry, Kind.TEAM) == ["ads", "default", "search"]
     await registry.delete(Kind.TEAM, "ads", ANN)
     with pytest.raises(ObjectNotFound):
         await empty.get(Kind.TEAM, "ads")
@@ -176,8 +177,8 @@ async def test_a_reload_changes_what_is_declared(registry):
         (Kind.KEY, KeySpec(expires_at=datetime(2020, 1, 1, tzinfo=UTC)), "expires_at"),
         (Kind.TEAM, Team(org="nobody"), "org"),
         (Kind.PROJECT, Project(team="nobody"), "team"),
-        (Kind.PRICE, PriceOverride(provider="nobody"), "provider"),
-        (Kind.PRICE, PriceOverride(provider="up", team="nobody"), "team"),
+        (Kind.PRICE, PriceOverride(provider="nobody", input_usd=1), "provider"),
+        (Kind.PRICE, PriceOverride(provider="up", team="nobody", input_usd=1), "team"),
         (Kind.MODEL, Tag(limits=(Limit(concurrent=1),)), "id"),
         (
             Kind.ORG,
@@ -211,7 +212,7 @@ async def test_what_fits_is_taken_whether_file_or_database_has_what_it_needs(reg
     await registry.create(draft(Kind.KEY, "k1", KeySpec(team="maps", project="tiles", policy="strict")), ANN)
     await registry.create(draft(Kind.KEY, "k2", KeySpec(team="search", project="web")), ANN)
     await registry.create(draft(Kind.MODEL, "m", Tag(limits=(Limit(concurrent=1),))), ANN)
-    await registry.create(draft(Kind.PRICE, "cheap", PriceOverride(provider="up", team="search")), ANN)
+    await registry.create(draft(Kind.PRICE, "cheap", PriceOverride(provider="up", team="search", input_usd=1)), ANN)
     changed = await registry.update(draft(Kind.KEY, "k2", KeySpec(team="search", disabled=True)), ANN, if_version=4)
     with pytest.raises(VersionMismatch):
         await registry.delete(Kind.KEY, "k2", ANN, if_version=4)
@@ -290,3 +291,50 @@ async def test_a_change_that_cannot_be_read_back_is_made_all_the_same(declared, 
         made = await Registry(declared, deaf, rotation_overlap_s=0).create(draft(Kind.TEAM, "t", Team()), ANN)
     assert made.item.version == 1
     assert "is made but not seen here yet" in caplog.text
+
+
+async def test_a_key_whose_policy_team_and_project_left_the_file_can_still_be_changed(registry):
+    spec = KeySpec(team="search", project="web", policy="strict")
+    await registry.create(draft(Kind.KEY, "k", spec), ANN)
+    price = PriceOverride(provider="up", input_usd=1)
+    await registry.create(draft(Kind.PRICE, "p", price), ANN)
+    await registry.create(draft(Kind.MODEL, "m", Tag()), ANN)
+    registry.swap(declared_of(GatewayConfig()), rotation_overlap_s=0)
+    off = await registry.update(draft(Kind.KEY, "k", structs.replace(spec, disabled=True)), ANN)
+    assert off.spec == structs.replace(spec, disabled=True)
+    await registry.update(draft(Kind.PRICE, "p", structs.replace(price, input_usd=2)), ANN)
+    await registry.update(draft(Kind.MODEL, "m", Tag(limits=(Limit(concurrent=1),))), ANN)
+    for worse, param in (("policy", "policy"), ("team", "team"), ("project", "project")):
+        with pytest.raises(InvalidRequest) as wrong:
+            await registry.update(draft(Kind.KEY, "k", structs.replace(spec, **{worse: "other"})), ANN)
+        assert wrong.value.param == param
+    assert (await registry.update(draft(Kind.KEY, "k", KeySpec()), ANN)).spec == KeySpec()
+
+
+async def test_a_key_cannot_be_named_like_an_issuers_tokens(declared, parts):
+    guarded = Registry(structs.replace(declared, issuers=frozenset({"okta"})), parts, rotation_overlap_s=0)
+    for name in ("okta", "okta/root@x"):
+        with pytest.raises(Conflict, match=r"identity\.oidc"):
+            await guarded.create(draft(Kind.KEY, name, KeySpec()), ANN)
+    assert (await guarded.create(draft(Kind.KEY, "okta-2", KeySpec()), ANN)).item.version == 1
+
+
+async def test_default_is_there_before_anybody_makes_it_and_after(registry):
+    for kind, empty, changed in (
+        (Kind.ORG, Org(), Org(limits=(Limit(concurrent=1),))),
+        (Kind.TEAM, Team(), Team(weight=2.0)),
+    ):
+        found = await registry.get(kind, "default")
+        assert (found.spec, found.version, found.declared) == (empty, 0, False)
+        assert "default" in await ids(registry, kind)
+        with pytest.raises(Conflict, match="is always there"):
+            await registry.delete(kind, "default", ANN)
+        await registry.create(draft(kind, "default", changed), ANN)
+        assert (await registry.get(kind, "default")).spec == changed
+        assert (await ids(registry, kind)).count("default") == 1
+        await registry.delete(kind, "default", ANN)
+        assert (await registry.get(kind, "default")).spec == empty
+    assert await ids(registry, Kind.TEAM, equal={"org": "default"}) == ["ads", "default"]
+    await registry.create(draft(Kind.TEAM, "default", Team(org="acme")), ANN)
+    assert await ids(registry, Kind.TEAM, equal={"org": "default"}) == ["ads"], "it went to another org"
+    assert await ids(registry, Kind.ORG) == ["acme", "default"], "an org of the file's teams is there, too"

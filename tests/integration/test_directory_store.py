@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
@@ -141,7 +142,7 @@ async def test_what_is_needed_must_be_there_and_what_is_used_stays(store):
     with pytest.raises(InvalidRequest, match="belongs to team 't', the key to 'default'"):
         await create(store, Kind.KEY, "k", KeySpec(project="p"))
     await create(store, Kind.KEY, "k", KeySpec(team="t", project="p"))
-    await create(store, Kind.PRICE, "cheap", PriceOverride(provider="up", team="t"))
+    await create(store, Kind.PRICE, "cheap", PriceOverride(provider="up", team="t", input_usd=1))
     for kind, object_id, users in (
         (Kind.ORG, "o", "team 't'"),
         (Kind.TEAM, "t", "key 'k', price 'cheap', project 'p'"),
@@ -511,3 +512,33 @@ async def test_without_a_database_everything_says_so():
         for doing in (store.changes(), store.get(Kind.KEY, "k"), create(store, Kind.TEAM, "t")):
             with pytest.raises(StoreUnavailable, match="does not answer"):
                 await doing
+
+
+async def test_an_issuers_name_finds_what_all_of_its_tokens_did(store):
+    for number, actor in enumerate(("okta/root@x", "okta", "okta-2", "x/okta")):
+        made = Draft(kind=Kind.TEAM, id=f"t{number}", spec=Team())
+        await store.create(made, Actor(id=actor, request_id="r"))
+
+    async def of(actor):
+        return [entry.actor for entry in (await store.audit(AuditQuery(actor=actor))).items]
+
+    assert await of("okta") == ["okta", "okta/root@x"]
+    assert await of("okta/root@x") == ["okta/root@x"]
+    assert await of("x") == ["x/okta"]
+    assert await of("%") == await of("okta/root") == []
+
+
+async def test_a_refusal_by_postgres_is_told_in_its_words_without_the_password(server):
+    parts = urlsplit(server)
+    for changed, says in (
+        ({"path": "/no_such_database"}, 'database "no_such_database" does not exist'),
+        ({"netloc": "no_such_user:CANARY@"}, "no_such_user"),
+    ):
+        url = urlunsplit(parts._replace(**changed))
+        async with open_postgres(url) as refused:
+            with pytest.raises(StoreUnavailable) as wrong:
+                await DirectoryStore(refused).list(Query(kind=Kind.KEY))
+        assert says in wrong.value.message
+        assert "CANARY" not in wrong.value.message
+        assert "stores.database" in wrong.value.message
+        assert "try again" not in wrong.value.message

@@ -21,9 +21,9 @@ def two(upstream, backup):
     def tree(**model):
         return {
             "providers": {
-                "up": {"kind": "openai", "base_url": upstream.base_url},
+                "up": {"kind": "openai", "assemble_streams": "auto", "base_url": upstream.base_url},
                 "down": {"kind": "openai", "base_url": f"http://127.0.0.1:{free_port()}/v1"},
-                "spare": {"kind": "openai", "base_url": backup.base_url},
+                "spare": {"kind": "openai", "assemble_streams": "auto", "base_url": backup.base_url},
             },
             "models": {
                 "fake": {

@@ -36,7 +36,7 @@ async def test_a_stream_is_a_message_per_chunk(channel):
     stub = GatewayServiceStub(channel)
     messages = [message async for message in stub.Complete(asked(stream=True), timeout=5, metadata=KEY)]
     chunks = [msgspec.json.decode(message.body_json) for message in messages]
-    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == "one two "
+    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == "one two"
     assert messages[0].headers["x-trunkline-model"] == "fake"
     assert not messages[1].headers
 

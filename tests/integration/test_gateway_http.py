@@ -8,12 +8,14 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
 from trunkline_gateway.app import open_gateway
 from trunkline_gateway.config import GatewayConfig
 from trunkline_kit.clock import SystemClock
 from trunkline_kit.errors import ConfigError, Conflict
+from trunkline_kit.health import Part, Readiness, ReadinessReport
 from trunkline_kit.lifecycle import run
 from trunkline_kit.parts import Kit
 from trunkline_kit.rpc import Net
@@ -170,6 +172,68 @@ async def test_a_fault_of_ours_tells_nothing_but_its_id(harness, caplog, monkeyp
 
 def harness_pipeline(harness):
     return harness.gateway._reload._served.pipeline
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+async def test_health_without_a_body(harness, path):
+    """Some load balancers ask so."""
+    whole = await harness.get(path)
+    head = await harness.http.head(harness.url + path)
+    assert (head.status, await head.read()) == (whole.status, b"") == (200, b"")
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == whole.headers[name]
+    assert head.headers["x-request-id"]
+
+
+async def test_health_without_a_body_says_when_it_is_not_ready(harness, monkeypatch):
+    down = Part(name="x", up=False, required=True)
+
+    async def report(_):
+        return ReadinessReport(ready=False, parts=(down,))
+
+    monkeypatch.setattr(Readiness, "report", report)
+    head = await harness.http.head(f"{harness.url}/readyz")
+    assert (head.status, await head.read()) == (503, b"")
+    assert (await harness.get("/readyz")).status == 503
+
+
+@pytest.fixture
+async def metered(open_harness, upstream, single, key_entry):
+    scopes = {"meter": ["metrics"], "caller": ["inference"], "reader": ["admin:read"], "writer": ["admin:write"]}
+    keys = [key_entry(name, f"tl-{name}", scopes=given) for name, given in scopes.items()]
+    return await open_harness({**single(upstream), "keys": keys})
+
+
+def bearer(name):
+    return {"authorization": f"Bearer tl-{name}"}
+
+
+async def test_metrics_for_a_key_with_that_scope(metered):
+    await metered.post("/v1/chat/completions", ASK, headers=bearer("caller"))
+    page = await metered.get("/metrics", headers=bearer("meter"))
+    assert page.status == 200
+    assert page.content_type == "text/plain"
+    assert page.headers["cache-control"] == "no-store"
+    families = {family.name: family for family in text_string_to_metric_families(await page.text())}
+    assert sum(sample.value for sample in families["trunkline_gateway_requests"].samples if "total" in sample.name) == 1
+    accept = {"accept": "application/openmetrics-text; version=1.0.0"}
+    page = await metered.get("/metrics", headers={"x-api-key": "tl-meter", **accept})
+    assert page.content_type == "application/openmetrics-text"
+    assert (await page.text()).endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("name", ["caller", "reader", "writer"])
+async def test_metrics_are_not_for_other_keys(metered, name):
+    reply = await metered.get("/metrics", headers=bearer(name))
+    assert reply.status == 403
+    assert (await error_of(reply))["code"] == "permission_denied"
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer tl-nobody"}])
+async def test_metrics_are_not_for_strangers(metered, headers):
+    reply = await metered.get("/metrics", headers=headers)
+    assert reply.status == 401
+    assert (await error_of(reply))["code"] == "invalid_api_key"
 
 
 async def test_the_index_says_what_this_is(harness):

@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 
-from trunkline_gateway.providers.openai import ERROR_BYTES_MAX
+from trunkline_gateway.providers.http_account import ERROR_BYTES_MAX
 from trunkline_testkit.upstream import Reply, chat_reply, chat_stream, error_reply
 
 ASK: Any = [{"role": "user", "content": "say one two three"}]
@@ -22,7 +22,8 @@ async def test_a_whole_answer_is_the_providers_own(harness, upstream):
     assert raw.headers["x-trunkline-model"] == "fake"
     assert raw.headers["x-trunkline-attempts"] == "1"
     sent = upstream.requests[0]
-    assert sent.json() == {"model": "real-fake", "messages": ASK, "seed": 7}
+    as_stream = {"stream": True, "stream_options": {"include_usage": True}}
+    assert sent.json() == {"model": "real-fake", "messages": ASK, "seed": 7, **as_stream}
     assert sent.headers["authorization"] == "Bearer up-key"
     assert "x-stainless-lang" not in sent.headers, "the caller's headers stay here"
 
@@ -30,7 +31,7 @@ async def test_a_whole_answer_is_the_providers_own(harness, upstream):
 async def test_a_stream_comes_together_to_the_whole_answer(harness):
     stream = await harness.sdk.chat.completions.create(model="fake", messages=ASK, stream=True)
     chunks = [chunk async for chunk in stream]
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "say one two three "
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "say one two three"
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices[0].finish_reason] == ["stop"]
     assert all(chunk.usage is None for chunk in chunks), "nobody asked for usage"
 
@@ -151,11 +152,11 @@ async def test_the_providers_401_is_not_the_callers(harness, upstream):
 
 
 async def test_the_providers_429_keeps_its_retry_after(harness, upstream):
-    upstream.replies(error_reply(429, "slow", retry_after_s=7))
+    upstream.replies(error_reply(429, "slow", retry_after_s=70))
     with pytest.raises(openai.RateLimitError) as caught:
         await harness.sdk.chat.completions.create(model="fake", messages=ASK)
-    assert caught.value.response.headers["retry-after"] == "7"
-    assert caught.value.response.headers["retry-after-ms"] == "7000"
+    assert caught.value.response.headers["retry-after"] == "70"
+    assert caught.value.response.headers["retry-after-ms"] == "70000"
     assert "x-should-retry" not in caught.value.response.headers
     assert caught.value.code == "upstream_rate_limited"
 

@@ -291,7 +291,9 @@ def check(rows, attempts):
     assert ended["error:upstream_unavailable"] + ended["error:upstream_error"] > 0
     for row in rows:
         if row["outcome"].startswith("error:"):
-            assert (row["cost_nusd"], row["usage_source"]) == (0, "none")
+            # A whole answer that broke in the middle was worked on, and nobody got it.
+            assert row["usage_source"] in {"none", "estimated"}
+            assert (row["cost_nusd"] > 0) == (row["usage_source"] == "estimated")
         else:
             assert row["cost_nusd"] > 0
             assert not row["unpriced"]

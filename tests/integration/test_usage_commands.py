@@ -152,6 +152,18 @@ async def test_a_statement_says_everything_and_adds_up(trunkline, database):
     assert (nothing.totals.attempts, nothing.by_day, nothing.is_whole) == (0, (), False)
 
 
+async def test_a_team_that_is_nowhere_is_an_error_and_one_that_is_only_named_is_not(trunkline, tmp_path):
+    config = tmp_path / "trunkline.yaml"
+    config.write_text("teams: {quiet: {}}\nstores: {database: env:TRUNKLINE_DATABASE_URL}\n")
+    told = "trunkline: there is no team 'nope' in the ledger or the configuration\n"
+    base = ("usage", "statement", "--month", "2026-10")
+    assert await trunkline(*base, "--team", "nope") == (1, "", told)
+    assert await trunkline(*base, "--team", "nope", "--config", str(config)) == (1, "", told)
+    for known in (("search",), ("default",), ("quiet", "--config", str(config))):
+        code, out, err = await trunkline(*base, "--team", *known)
+        assert (code, f"# Team {known[0]}, October 2026" in out, err) == (0, True, "")
+
+
 def openai_bill(folder, days):
     """OpenAI's cost export for sums by day and model."""
     path = folder / "cost.csv"
@@ -225,6 +237,8 @@ async def test_an_invoice_that_differs_is_exit_code_1_and_says_likely_why(trunkl
     assert "1 of 5 attempts failed" in differs["likely why"]
     assert "not in the ledger" in rows["2026-11-24", "o9"]["likely why"]
     code, out, _ = await trunkline(*arguments, "text")
+    assert (code, "\n2026-11-25 gpt-4o-mini\n" in out, "-$0.50\n" in out) == (1, True, True)
+    code, out, _ = await trunkline(*arguments[:-1])
     assert (code, "| 2026-11-25 |" in out.replace("  ", " ")) == (1, True)
     bad = tmp_path / "bill.csv"
     bad.write_text("usage_date_utc,model,cost_usd\n2026-11-24,m,lots\n")

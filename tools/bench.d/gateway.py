@@ -38,8 +38,15 @@ ASK = {
         {"role": "user", "content": "Write one sentence about gateways."},
     ],
 }
-BODIES = {"whole": json.dumps(ASK).encode(), "stream": json.dumps({**ASK, "stream": True}).encode()}
+BODIES = {
+    "whole": json.dumps(ASK).encode(),
+    "stream": json.dumps({**ASK, "stream": True}).encode(),
+    "gathered": json.dumps({**ASK, "model": "gathered"}).encode(),
+}
 CASES = (("whole", 1), ("whole", 32), ("stream", 1), ("stream", 16))
+OWN_CASES = (("gathered", 1), ("gathered", 32))
+"""A whole answer that the provider streams: only this gateway asks for such."""
+OWN = "trunkline"
 START_S = 60.0
 WARM_S = 1.0
 
@@ -84,7 +91,7 @@ def subjects(folder: Path, provider_port: int) -> Iterator[Subject]:
     key, port = f"tl-{secrets.token_urlsafe(24)}", free_port()
     config = folder / "trunkline.yaml"
     config.write_text(json.dumps(_config(key, port, provider_port)))
-    yield Subject("trunkline", [sys.executable, "-m", "trunkline_gateway", "--config", str(config)], port, key)
+    yield Subject(OWN, [sys.executable, "-m", "trunkline_gateway", "--config", str(config)], port, key)
     bare_port = free_port()
     bare = [sys.executable, str(HERE / "_bare_relay.py"), str(bare_port), str(provider_port), key]
     yield Subject("bare relay", bare, bare_port, key)
@@ -99,6 +106,7 @@ def subjects(folder: Path, provider_port: int) -> Iterator[Subject]:
 
 def _config(key: str, port: int, provider_port: int) -> dict[str, object]:
     """YAML's subset that is JSON."""
+    provider_url = f"http://127.0.0.1:{provider_port}/v1"
     return {
         "listen": {
             "http": f"127.0.0.1:{port}",
@@ -106,8 +114,14 @@ def _config(key: str, port: int, provider_port: int) -> dict[str, object]:
             "metrics": f"127.0.0.1:{free_port()}",
         },
         "telemetry": {"log_level": "warning"},
-        "providers": {"mock": {"kind": "openai", "base_url": f"http://127.0.0.1:{provider_port}/v1"}},
-        "models": {"mock": {"deployments": [{"provider": "mock", "model": "mock"}]}},
+        "providers": {
+            "mock": {"kind": "openai", "base_url": provider_url, "assemble_streams": "never"},
+            "streaming": {"kind": "openai", "base_url": provider_url},
+        },
+        "models": {
+            "mock": {"deployments": [{"provider": "mock", "model": "mock"}]},
+            "gathered": {"deployments": [{"provider": "streaming", "model": "mock"}]},
+        },
         "keys": [{"id": "bench", "secret": f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"}],
     }
 
@@ -162,7 +176,7 @@ def measured(subject: Subject, seconds: float, folder: Path) -> Iterator[dict[st
     with running(subject.command, GATEWAY_CPU, subject.port) as process:
         wait_for_answer(subject)
         start_s = time.monotonic() - began_s
-        for body, connections in CASES:
+        for body, connections in (*CASES, *OWN_CASES) if subject.name == OWN else CASES:
             run_load(subject, body, connections, WARM_S, folder)
             before_s = cpu_s(process.pid)
             seen = run_load(subject, body, connections, seconds, folder)

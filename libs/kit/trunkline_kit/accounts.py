@@ -7,13 +7,19 @@ from msgspec import Meta, Struct
 
 from trunkline_kit.tenants import Count, Seconds
 
-Usd = Annotated[float, Meta(ge=0)]
+Usd = Annotated[float, Meta(ge=0, le=1_000_000)]
+"""Up to a dollar a token: so what one attempt costs always fits the books, which end at 9.2 billion dollars."""
+SecondUsd = Annotated[float, Meta(ge=0, le=1_000)]
+"""For the same reason; enough for an attempt of months."""
+Sharers = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class PriceOverride(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a provider charges us for a model, in dollars per million tokens.
 
-    The first entry that fits holds; those for the team of the request go before those for all.
+    Needs one of input_usd, output_usd, request_usd and gpu_second_usd: what is free is said so, by 0. Of several that
+    fit, those for the team of the request go before those for all, a model's name before globs, a longer beginning
+    before a shorter one; then the first holds.
     """
 
     provider: str
@@ -21,8 +27,10 @@ class PriceOverride(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A glob over the provider's names of models."""
     team: str | None = None
     """For requests of this team only; left out, for all."""
-    input_usd: Usd = 0.0
-    output_usd: Usd = 0.0
+    input_usd: Usd | None = None
+    """Left out: 0, where another price is given."""
+    output_usd: Usd | None = None
+    """The same."""
     cache_read_usd: Usd | None = None
     """Left out: as input."""
     cache_write_usd: Usd | None = None
@@ -37,11 +45,11 @@ class PriceOverride(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Left out: as output."""
     image_output_usd: Usd | None = None
     """Left out: as output."""
-    request_usd: Usd = 0.0
+    request_usd: Usd | None = None
     """For each request, on top."""
-    gpu_second_usd: Usd = 0.0
+    gpu_second_usd: SecondUsd | None = None
     """For each second that an attempt takes, divided by `gpu_requests`, on top."""
-    gpu_requests: Count = 1
+    gpu_requests: Sharers = 1
     """How many requests share the GPU on average."""
 
 
@@ -68,8 +76,8 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where usage is written down. Needs stores.database; stores.redis takes the load off it."""
 
     spool_dir: str | None = None
-    """A folder for what the stores cannot take at the moment, and for a journal of what is in flight, 4 MB a process.
-    Left out, one where temporary files go."""
+    """A folder for what the stores cannot take at the moment, and for a journal of what is in flight, 8 MB a process.
+    One for each database. Left out, one of this user and this database where temporary files go."""
     spool_limit_bytes: Count = 256 * 1024 * 1024
     """For the folder, journals apart. What does not fit is lost, counted, and said in the log."""
     stream_limit_entries: Count = 200_000

@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from urllib.parse import urlsplit
 
@@ -11,8 +11,11 @@ from msgspec import Struct
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.oidc_check import oidc_errors, oidc_warnings
 from trunkline_kit.secrets import is_reference
-from trunkline_kit.settings import Route, Settings, When
+from trunkline_kit.settings import Key, Model, Route, Settings, When
 from trunkline_kit.tenant_check import tenant_problems
+from trunkline_kit.tenants import Limit, Org, PerEndUser, Project, Tag, Team
+
+Bounded = Org | Team | Project | Tag | Key | Model | PerEndUser
 
 
 class Level(Enum):
@@ -37,7 +40,7 @@ class Finding(Struct, frozen=True):
 
 def check(settings: Settings) -> list[Finding]:
     """Everything that can be said about `settings` without opening anything; errors first."""
-    checks = (_models, _routes, _keys, _tenants, _oidc, _stores, _reachable)
+    checks = (_models, _routes, _keys, _tenants, _doubles, _oidc, _stores, _reachable)
     found = [finding for part in checks for finding in part(settings)]
     return sorted(found, key=lambda finding: finding.level is Level.WARNING)
 
@@ -69,9 +72,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
         for kind in ("on_error", "on_context_window", "on_content_policy"):
             for other in getattr(fallbacks, kind):
                 if other not in settings.models:
-                    # The other two kinds are not followed yet, so a name that leads nowhere harms nobody.
-                    level = Level.ERROR if kind == "on_error" else Level.WARNING
-                    yield Finding(level, f"{path}.fallbacks.{kind}", f"no model `{other}`")
+                    yield _error(f"{path}.fallbacks.{kind}", f"no model `{other}`")
                 elif other == name:
                     yield _warning(f"{path}.fallbacks.{kind}", "falls back to itself; that is a retry")
     for name, count in taken.items():
@@ -137,6 +138,41 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 def _tenants(settings: Settings) -> Iterator[Finding]:
     for path, message in tenant_problems(settings):
         yield _error(path, message)
+
+
+def _doubles(settings: Settings) -> Iterator[Finding]:
+    """Of limits of one measure and window only the tightest holds; two budgets of one period are hardly meant."""
+    for path, bounds in _bounded(settings):
+        windows = Counter(_measure(limit) for limit in bounds.limits)
+        for (measure, per_s), count in windows.items():
+            if count > 1:
+                window = "" if per_s is None else f" per {per_s:g} s"
+                yield _warning(f"{path}.limits", f"{count} limits on {measure}{window}; only the tightest holds")
+        for period, count in Counter(budget.period.value for budget in bounds.budgets).items():
+            if count > 1:
+                yield _warning(f"{path}.budgets", f"{count} budgets of one period, {period}; keep one of them")
+
+
+def _measure(limit: Limit) -> tuple[str, float | None]:
+    names = ("requests", "tokens", "concurrent")
+    return next((name for name in names if getattr(limit, name) is not None), "nothing"), limit.per_s
+
+
+def _bounded(settings: Settings) -> Iterator[tuple[str, Bounded]]:
+    """Everybody who has limits of their own, and where."""
+    groups: dict[str, Mapping[str, Bounded]] = {
+        "orgs": settings.orgs,
+        "models": settings.models,
+        "teams": settings.teams,
+        "projects": settings.projects,
+        "tags": settings.tags,
+    }
+    named = [(f"{place}.{name}", spec) for place, specs in groups.items() for name, spec in specs.items()]
+    named += [(f"keys[{index}]", key) for index, key in enumerate(settings.keys)]
+    for path, spec in named:
+        yield path, spec
+        if isinstance(spec, Team | Project | Key):
+            yield f"{path}.end_user", spec.end_user
 
 
 def _oidc(settings: Settings) -> Iterator[Finding]:

@@ -31,8 +31,13 @@ class Metrics:
 
     def page(self, accept: str = "") -> tuple[bytes, str]:
         """The exposition and its content type, as `accept` asks for."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return page_of(self.registry, accept)
+
+
+def page_of(registry: CollectorRegistry, accept: str = "") -> tuple[bytes, str]:
+    """The exposition of a registry and its content type, as `accept` asks for. Reads files: not on an event loop."""
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
 
 
 def _version() -> str:

@@ -1,6 +1,6 @@
 """What is wrong with `identity.oidc`, beside what is wrong with its limits and budgets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -13,17 +13,22 @@ Problem = tuple[str, str]
 
 def oidc_errors(settings: Settings) -> Iterator[Problem]:
     """What keeps it from being served."""
-    keys = {key.id for key in settings.keys}
     for name, entry in settings.identity.oidc.items():
         path = f"identity.oidc.{name}"
-        if name in keys:
-            yield path, f"a key has the id `{name}` too, and their limits and usage could not be told apart"
+        for key in settings.keys:
+            if is_issuers(key.id, (name,)):
+                yield path, f"key `{key.id}` is named like its tokens, and they could not be told apart; rename one"
         if entry.policy is not None and entry.policy not in settings.policies:
             yield f"{path}.policy", f"no policy `{entry.policy}`"
         for field in ("issuer", "jwks_url"):
             url = getattr(entry, field)
             if url is not None and (problem := _problem_of(url)):
                 yield f"{path}.{field}", problem
+
+
+def is_issuers(key_id: str, issuers: Iterable[str]) -> bool:
+    """Whether it is one of these names under `identity.oidc`, or the name of one of their subjects (`name/…`)."""
+    return any(key_id == name or key_id.startswith(f"{name}/") for name in issuers)
 
 
 def oidc_warnings(settings: Settings) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from trunkline_kit.tenants import (
     TagName,
     Team,
 )
+from trunkline_kit.workers import Worker
 
 KeySecret = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|sha256:[0-9a-f]{64})$")]
 """A reference, or `sha256:` and the hash of the key in hexadecimal."""
@@ -94,32 +95,19 @@ class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Traces the sre service keeps in memory; the oldest go first."""
 
 
-class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One worker process: one model and its memory. The key in `workers:` is a name for `--worker NAME`."""
-
-    model: str = "smollm2-135m-instruct"
-    """A name from `trunkline models list`, or `path:/folder` with model.onnx, tokenizer.json and genai_config.json."""
-    variant: Annotated[str, Meta(pattern="^(q8|f32|f16)$")] = "q8"
-    device: Annotated[str, Meta(pattern="^(cpu|cuda)$")] = "cpu"
-    """`cuda` refuses to start where the CUDA provider does not load."""
-    slots: Annotated[int, Meta(ge=1, le=256)] = 8
-    """Requests decoded together."""
-    slot_tokens: Annotated[int, Meta(ge=64, le=131072)] = 2048
-    """Prompt and answer of one request, at most; KV memory is reserved for slots times slot_tokens."""
-    queue_requests: Annotated[int, Meta(ge=0)] = 256
-    """Requests that may wait for a slot; one more is refused."""
-    prefill_chunk_tokens: Annotated[int, Meta(ge=16)] = 256
-    """A longer prompt is read in chunks of this size, decode steps in between."""
-    threads: Annotated[int, Meta(ge=0)] = 0
-    """ONNX Runtime threads inside one operator; 0 means the cores this process may use."""
-    spinning: bool = False
-    """Threads wait by spinning: faster on an idle machine, ruinous on a shared one."""
-
-
 class WorkerProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="worker"):
     """Our own workers, over gRPC. `{model}` in the target stands for the deployment's model: one model per worker."""
 
     target: Target = "local:worker-{model}"
+
+
+class Assemble(Enum):
+    """Whether whole answers are asked for as streams and put together, so that all four clocks hold for them."""
+
+    AUTO = "auto"
+    """Except where a stream is not known to say the same: several choices, tools, sound; or is refused."""
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class OpenAIProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="openai"):
@@ -133,6 +121,8 @@ class OpenAIProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Connections to this provider at once, per gateway process."""
     response_limit_bytes: Count = 64 * 1024 * 1024
     """A larger whole answer is refused as unusable."""
+    assemble_streams: Assemble = Assemble.NEVER
+    """With it all four clocks hold for whole answers and a broken one falls over; it costs the CPU of a stream."""
 
 
 class AnthropicProvider(
@@ -155,6 +145,8 @@ class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str
     """The model's name at the provider."""
     weight: Annotated[float, Meta(gt=0)] = 1.0
+    context_tokens: Count | None = None
+    """Of prompt and answer together: what is longer is tried elsewhere first."""
 
 
 class Balance(Enum):
@@ -179,7 +171,7 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     connect_s: Seconds = 5.0
     first_token_s: Seconds = 60.0
-    """From sending the request to its first meaningful event; for whole answers, see total_s."""
+    """From sending the request to its first meaningful event; for whole answers, see assemble_streams of a provider."""
     idle_s: Seconds = 30.0
     """Between two pieces of a stream."""
     total_s: Seconds = 300.0
@@ -189,6 +181,22 @@ class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One budget over retries, fallbacks and hedges together."""
 
     max_attempts: Annotated[int, Meta(ge=1, le=16)] = 3
+    wait_s_max: Seconds = 30.0
+    """What asks for a longer wait is not waited for; the caller is told instead."""
+
+
+class Breaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a deployment that fails is left alone."""
+
+    failures: Count = 5
+    """In a row."""
+    open_s: Seconds = 5.0
+    """The first time; twice as long each time that it has not worked since."""
+    open_s_max: Seconds = 60.0
+    outliers: bool = True
+    """Also when it fails more often, or has become slower, than the model's other deployments."""
+    last_resort: bool = True
+    """Whether it is asked all the same, once per request, when there is nothing else to ask."""
 
 
 class Hedge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -208,7 +216,10 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fallbacks: Fallbacks = Fallbacks()
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
+    breaker: Breaker = Breaker()
     hedge: Hedge | None = None
+    sticky: bool = False
+    """Whether a conversation stays with the deployment that it began with, as long as that works."""
     limits: tuple[Limit, ...] = ()
     """Over all callers together."""
     budgets: tuple[Budget, ...] = ()

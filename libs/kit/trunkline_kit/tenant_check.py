@@ -1,16 +1,19 @@
 """What is wrong with limits, budgets, networks and who belongs to whom: in the file, or in one object by itself."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
+from trunkline_kit.accounts import PriceOverride
 from trunkline_kit.settings import Settings
 from trunkline_kit.tenants import Budget, Limit
 
 Problem = tuple[str, str]
 """A path inside the file or the object, and what to mend there."""
+_MEASURES = ("requests", "tokens", "concurrent")
 
 
 def tenant_problems(settings: Settings) -> Iterator[Problem]:
@@ -41,9 +44,38 @@ def problems_of(spec: Struct, prefix: str = "") -> Iterator[Problem]:
         yield from _budget(f"{prefix}budgets[{position}]", budget)
     for position, network in enumerate(getattr(spec, "networks", ())):
         yield from _network(f"{prefix}networks[{position}]", network)
+    if isinstance(spec, PriceOverride):
+        yield from _override(prefix, spec)
     each = getattr(spec, "end_user", None)
     if each is not None:
         yield from problems_of(each, f"{prefix}end_user.")
+
+
+def refusals_of(spec: Struct, prefix: str = "") -> Iterator[Problem]:
+    """What nobody is let write into a spec through the admin API, though one that has it can be served."""
+    for field in ("models", "scopes"):
+        if getattr(spec, field, None) == ():
+            yield f"{prefix}{field}", "an empty list lets the key do nothing; to stop a key, say disabled: true"
+    yield from _doubles(spec, prefix)
+    each = getattr(spec, "end_user", None)
+    if each is not None:
+        yield from refusals_of(each, f"{prefix}end_user.")
+
+
+def _doubles(spec: Struct, prefix: str) -> Iterator[Problem]:
+    limits: tuple[Limit, ...] = getattr(spec, "limits", ())
+    for (measure, per_s), count in Counter((_given(limit), limit.per_s) for limit in limits).items():
+        if count > 1 and len(measure) == 1:
+            window = "" if per_s is None else f" per {per_s:g} s"
+            yield f"{prefix}limits", f"{count} limits of {measure[0]}{window}; keep one, since only the tightest holds"
+    budgets: tuple[Budget, ...] = getattr(spec, "budgets", ())
+    for period, count in Counter(budget.period.value for budget in budgets).items():
+        if count > 1:
+            yield f"{prefix}budgets", f"{count} budgets per {period}; keep one"
+
+
+def _given(limit: Limit) -> tuple[str, ...]:
+    return tuple(name for name in _MEASURES if getattr(limit, name) is not None)
 
 
 def _all_specs(settings: Settings) -> Iterator[tuple[str, Struct]]:
@@ -60,15 +92,17 @@ def _all_specs(settings: Settings) -> Iterator[tuple[str, Struct]]:
             yield f"{place}.{name}", spec
     for index, key in enumerate(settings.keys):
         yield f"keys[{index}]", key
+    for index, override in enumerate(settings.prices.overrides):
+        yield f"prices.overrides[{index}]", override
 
 
 def _limit(path: str, limit: Limit) -> Iterator[Problem]:
-    given = [name for name in ("requests", "tokens", "concurrent") if getattr(limit, name) is not None]
+    given = _given(limit)
     if len(given) != 1:
         yield path, "needs exactly one of requests, tokens, concurrent"
-    elif given != ["concurrent"] and limit.per_s is None:
+    elif given != ("concurrent",) and limit.per_s is None:
         yield path, f"{given[0]} needs per_s, the window in seconds"
-    elif given == ["concurrent"] and limit.per_s is not None:
+    elif given == ("concurrent",) and limit.per_s is not None:
         yield path, "concurrent has no window; leave per_s out"
 
 
@@ -77,6 +111,15 @@ def _budget(path: str, budget: Budget) -> Iterator[Problem]:
         ZoneInfo(budget.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield f"{path}.time_zone", f"no time zone `{budget.time_zone}`; use a name such as Europe/Berlin or UTC"
+
+
+_PRICES = ("input_usd", "output_usd", "request_usd", "gpu_second_usd")
+
+
+def _override(prefix: str, override: PriceOverride) -> Iterator[Problem]:
+    """Without this, whoever forgets the price gives a model away."""
+    if all(getattr(override, name) is None for name in _PRICES):
+        yield f"{prefix}{_PRICES[0]}", f"no price: give one of {', '.join(_PRICES)}; 0 for a model that is free"
 
 
 def _network(path: str, network: str) -> Iterator[Problem]:

@@ -12,6 +12,10 @@ from msgspec import Meta, Struct
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Bound = Annotated[int, Meta(ge=1, le=2**53)]
+"""Of what limits count: the store counts exactly so far."""
+Window = Annotated[float, Meta(gt=0, le=31_622_400)]
+"""Up to a leap year."""
 Network = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$")]
 """An address or a network, such as `10.0.0.0/8` or `2001:db8::/32`."""
 TagName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:/-]{1,64}$")]
@@ -22,10 +26,10 @@ Moment = Annotated[datetime, Meta(tz=True)]
 class Limit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of requests, tokens (both with per_s) or concurrent."""
 
-    requests: Count | None = None
-    tokens: Count | None = None
-    concurrent: Count | None = None
-    per_s: Seconds | None = None
+    requests: Bound | None = None
+    tokens: Bound | None = None
+    concurrent: Bound | None = None
+    per_s: Window | None = None
 
 
 class Period(Enum):

@@ -1,6 +1,7 @@
 """An OpenAI-compatible provider that does what a test tells it: answers, streams, breaks, stalls; and remembers."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -178,7 +179,7 @@ def _by_itself(received: Received) -> Reply:
     text = str(body["messages"][-1]["content"])
     if not body.get("stream"):
         return chat_reply(text, model=body["model"])
-    return chat_stream([f"{word} " for word in text.split()], model=body["model"])
+    return chat_stream(re.findall(r"\S+\s*", text), model=body["model"])
 
 
 @asynccontextmanager

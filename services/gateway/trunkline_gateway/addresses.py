@@ -30,7 +30,7 @@ def is_within(address: str, networks: Sequence[Network]) -> bool:
 
 
 def caller_address(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
-    """The nearest address on the way that is no trusted proxy.
+    """The nearest address on the way that is no trusted proxy; empty where a trusted proxy heard who knows whom.
 
     `forwarded` is `x-forwarded-for`: each proxy appends whom it heard, so the list is read from its end, and only as
     far as the proxies are ours: what is further left was written by whoever likes to.
@@ -39,13 +39,21 @@ def caller_address(peer: str, forwarded: str, trusted: Sequence[Network]) -> str
         return peer
     nearest = peer
     for hop in reversed(forwarded.split(",")[-_HOPS_MAX:]):
-        heard = _parsed(hop.strip())
+        heard = _parsed(_bare(hop.strip()))
         if heard is None:
-            return nearest
+            # Whoever it is, it is not the proxy that says so.
+            return ""
         nearest = str(heard)
         if not is_within(nearest, trusted):
             return nearest
     return nearest
+
+
+def _bare(hop: str) -> str:
+    """Without the port and the brackets that some proxies write: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 @lru_cache(maxsize=4096)

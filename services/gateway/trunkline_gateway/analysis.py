@@ -187,6 +187,10 @@ def tenant_of(principal: Principal, scope: CacheScope) -> str:
     """Who shares answers with this caller. Names are quoted, so that no two teams make the same text."""
     if scope is CacheScope.TEAM:
         return f"team:{quote(principal.org, safe='')}/{quote(principal.team, safe='')}"
+    if principal.subject:
+        # All tokens of an issuer have one key id.
+        who = (principal.key_id, principal.org, principal.team, principal.subject)
+        return f"token:{'/'.join(quote(part, safe='') for part in who)}"
     return f"key:{principal.key_id}"
 
 

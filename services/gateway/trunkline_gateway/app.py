@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import NoReturn
 
@@ -15,6 +15,7 @@ from trunkline.gateway.v1.gateway_service_pb2_grpc import (
 )
 from trunkline_gateway.admin.opening import open_admin
 from trunkline_gateway.admin.routes import AdminParts, admin_routes
+from trunkline_gateway.admission.gate import Gate
 from trunkline_gateway.admission.opening import GateOptions, open_gate
 from trunkline_gateway.analysis import Analyst
 from trunkline_gateway.attempts import Attempts
@@ -22,11 +23,15 @@ from trunkline_gateway.clients import open_clients
 from trunkline_gateway.config import GatewayConfig
 from trunkline_gateway.door import Door
 from trunkline_gateway.edge import Edge
+from trunkline_gateway.fleet.deployments import Fleet
+from trunkline_gateway.fleet.meters import FleetMeters
+from trunkline_gateway.fleet.planning import Planner
 from trunkline_gateway.hashing import Hasher
 from trunkline_gateway.http_app import http_app
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
 from trunkline_gateway.ledger.books import Books
 from trunkline_gateway.ledger.opening import LedgerOptions, open_ledger
+from trunkline_gateway.ledger.rows import AttemptRow
 from trunkline_gateway.ledger.sweeper import sweeping_journals
 from trunkline_gateway.managed import open_managed
 from trunkline_gateway.oidc.opening import open_tokens
@@ -83,6 +88,17 @@ def _hasher(config: GatewayConfig, kit: Kit) -> Hasher:
     return Hasher((current, *(resolve(one, kit.environment) for one in identity.previous_peppers)))
 
 
+def _sweeping_journals(
+    books: Books | None, pipeline: Pipeline, gate: Gate, kit: Kit
+) -> AbstractAsyncContextManager[None]:
+    """What killed gateways left is written down, and counted against limits, by what is in force then."""
+
+    def charge(row: AttemptRow) -> None:
+        gate.charge_lost(row, pipeline.state.limits)
+
+    return sweeping_journals(books, lambda: pipeline.state.pricing, kit.metrics, charge)
+
+
 async def _sweeping(reload: Reload) -> NoReturn:
     while True:
         await asyncio.sleep(SWEEP_EVERY_S)
@@ -107,6 +123,7 @@ async def _open_standby(
         pool=ProviderPool(kit, stack),
         clients=await stack.enter_async_context(open_clients(config.services, kit.net)),
         gate=await stack.enter_async_context(open_gate(shared.redis, kit, _gate_options(config))),
+        fleet=Fleet(kit.clock, FleetMeters(kit.metrics)),
         hasher=shared.hasher,
         managed=await stack.enter_async_context(managed),
         tokens=await stack.enter_async_context(open_tokens(kit.clock, kit.metrics)),
@@ -115,10 +132,12 @@ async def _open_standby(
 
 
 def _parts(kit: Kit, standby: Standby, meters: Meters, books: Books | None) -> Parts:
+    dice = random.Random()  # noqa: S311 - load balancing, not secrets
     return Parts(
         gate=standby.gate,
         analyst=Analyst(standby.clients, meters),
-        attempts=Attempts(kit.tracing, meters, random.Random()),  # noqa: S311 - load balancing, not secrets
+        attempts=Attempts(kit.tracing, meters, standby.fleet, dice),
+        planner=Planner(standby.fleet, dice),
         meters=meters,
         tracing=kit.tracing,
         clock=kit.clock,
@@ -166,11 +185,13 @@ async def open_gateway(
         door = Door(pipeline, kit.clock, config.server.body_limit_bytes)
         managed, limits = standby.managed, standby.gate.admission
         admin = await stack.enter_async_context(open_admin(managed.registry, limits, shared.database, kit.clock))
-        edge = Edge(http_app(door, admin_routes(admin)), config.server.concurrent_requests, meters.in_flight)
+        edge = Edge(
+            http_app(door, kit.metrics, admin_routes(admin)), config.server.concurrent_requests, meters.in_flight
+        )
         reload.attach(Served(pipeline, door, edge))
         await stack.enter_async_context(managed.following(reload.take))
         await stack.enter_async_context(background(_sweeping(reload)))
-        await stack.enter_async_context(sweeping_journals(books, lambda: pipeline.state.pricing, kit.metrics))
+        await stack.enter_async_context(_sweeping_journals(books, pipeline, standby.gate, kit))
         listener = listen_on(config.listen.http)
         stack.callback(listener.close)
         grpc_address = await _serve_grpc(config, kit, pipeline, admin, stack)

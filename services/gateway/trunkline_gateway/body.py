@@ -16,7 +16,7 @@ _decode_members = msgspec.json.Decoder(Members).decode
 _PLACE = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"required field `(?P<name>[^`]+)`")
 _NO_STREAM_OPTIONS = msgspec.Raw(b'{"include_usage":true}')
-_USAGE_OPTION = msgspec.Raw(b"true")
+_TRUE = msgspec.Raw(b"true")
 
 
 def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
@@ -34,14 +34,16 @@ def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
         raise InvalidRequest("the body is nested too deeply") from error
 
 
-def rebuilt(body: bytes, model: str, *, ask_usage: bool) -> bytes:
-    """The body with another model name and, if wanted, with `stream_options.include_usage`.
+def rebuilt(body: bytes, model: str, *, ask_usage: bool, ask_stream: bool = False) -> bytes:
+    """The body with another model name and, if wanted, with `stream` and with `stream_options.include_usage`.
 
     Every other value keeps its bytes. Members are written once each, so that a name given twice cannot mean one model
     to us and another to the provider: both mean the last.
     """
     members = members_of(body)
     members["model"] = msgspec.Raw(msgspec.json.encode(model))
+    if ask_stream:
+        members["stream"] = _TRUE
     if ask_usage:
         members["stream_options"] = _with_usage(members.get("stream_options"))
     return msgspec.json.encode(members)
@@ -59,7 +61,7 @@ def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
     if options is None or bytes(options) == b"null":
         return _NO_STREAM_OPTIONS
     members = members_of(bytes(options))
-    members["include_usage"] = _USAGE_OPTION
+    members["include_usage"] = _TRUE
     return msgspec.Raw(msgspec.json.encode(members))
 
 

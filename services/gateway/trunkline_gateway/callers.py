@@ -48,7 +48,7 @@ class StoredKeys(Protocol):
     """How well this gateway knows the keys that are made at run time."""
 
     def missing(self) -> str:
-        """Why it knows none at all; empty where it does."""
+        """Why a key that it does not know may be a good one; empty where it cannot be."""
 
     def outdated(self) -> str:
         """Why those that it knows are not to be honoured any more; empty where they are."""
@@ -120,7 +120,7 @@ class Callers:
         now_s = self._clock.now_s()
         entry = self.ring.entry(caller.digest, now_s)
         if entry is None:
-            return "this request's API key was revoked while it ran"
+            return "this request's API key was revoked while it ran; ask whoever runs this gateway"
         try:
             entry.principal.check(now_s)
         except Unauthenticated as error:

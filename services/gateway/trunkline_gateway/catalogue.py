@@ -1,15 +1,15 @@
 """One configuration, made ready for requests: built whole, swapped whole, never changed in place."""
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.config import GatewayConfig
-from trunkline_gateway.plan import Target, order
+from trunkline_gateway.fleet.deployments import Watch, watch_of
+from trunkline_gateway.plan import Target
 from trunkline_kit.errors import ModelNotFound
-from trunkline_kit.settings import Policy, Retries, Route, Timeouts
+from trunkline_kit.settings import Balance, Hedge, Model, Policy, Retries, Route, Timeouts
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,8 +18,22 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     targets: tuple[Target, ...]
     fallbacks: tuple[str, ...]
+    """Other models to try after an error."""
+    on_context: tuple[str, ...] = ()
+    """Instead of those, when prompt and answer do not fit."""
+    on_policy: tuple[str, ...] = ()
+    """Instead of those, when the provider's filter objects."""
     timeouts: Timeouts
     retries: Retries
+    balance: Balance = Balance.WEIGHTED
+    sticky: bool = False
+    hedge: Hedge | None = None
+    watch: Watch = Watch()
+
+    @property
+    def leads_to(self) -> tuple[str, ...]:
+        """All other models that may answer in its place."""
+        return (*self.fallbacks, *self.on_context, *self.on_policy)
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,28 +64,10 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     def policy_of(self, principal: Principal) -> Policy | None:
         return None if principal.policy is None else self.policies.get(principal.policy)
 
-    def targets(self, names: Sequence[str], dice: random.Random) -> tuple[Target, ...]:
-        """Where a request for the first of `names` may go, in order: itself, its fallbacks, then the other names."""
-        groups = [self.offers[name].targets for name in self._with_fallbacks(names)]
-        return order(groups, _rolls(dice))
-
-    def _with_fallbacks(self, names: Sequence[str]) -> list[str]:
-        first = self.offers[names[0]]
-        return list(dict.fromkeys((names[0], *first.fallbacks, *names[1:])))
-
 
 def build(config: GatewayConfig, now_s: float) -> Catalogue:
     """Everything that callers may name."""
-    offers = {
-        name: Offer(
-            name=name,
-            targets=tuple(Target(name, item.provider, item.model, item.weight) for item in model.deployments),
-            fallbacks=model.fallbacks.on_error,
-            timeouts=model.timeouts,
-            retries=model.retries,
-        )
-        for name, model in config.models.items()
-    }
+    offers = {name: _offer(name, model) for name, model in config.models.items()}
     return Catalogue(
         offers=offers,
         aliases={alias: name for name, model in config.models.items() for alias in model.aliases},
@@ -81,6 +77,21 @@ def build(config: GatewayConfig, now_s: float) -> Catalogue:
     )
 
 
-def _rolls(dice: random.Random) -> Iterator[float]:
-    while True:
-        yield dice.random()
+def _offer(name: str, model: Model) -> Offer:
+    targets = tuple(
+        Target(name, item.provider, item.model, item.weight, item.context_tokens) for item in model.deployments
+    )
+    places = [target.place for target in targets]
+    return Offer(
+        name=name,
+        targets=targets,
+        fallbacks=model.fallbacks.on_error,
+        on_context=model.fallbacks.on_context_window,
+        on_policy=model.fallbacks.on_content_policy,
+        timeouts=model.timeouts,
+        retries=model.retries,
+        balance=model.balance,
+        sticky=model.sticky,
+        hedge=model.hedge,
+        watch=watch_of(model.breaker, places, model.timeouts.first_token_s),
+    )

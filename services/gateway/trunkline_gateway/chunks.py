@@ -37,6 +37,10 @@ class Chunk(msgspec.Struct, frozen=True):
     """Only there for the usage: what `stream_options.include_usage` asks for."""
     error: bytes = b""
     """The error object of an error inside a stream."""
+    malformed: bool = False
+    """Not OpenAI's JSON: there is nothing of it to pass on."""
+    meaningful: bool | None = None
+    """Whether the caller gets something out of it, where that is known; None: its data tells."""
 
 
 class ErrorLook(msgspec.Struct, frozen=True):
@@ -62,7 +66,6 @@ _decode = msgspec.json.Decoder(ChunkLook).decode
 _decode_content = msgspec.json.Decoder(ChunkContent).decode
 _decode_usage = msgspec.json.Decoder(Usage, strict=False).decode
 _decode_error = msgspec.json.Decoder(ErrorLook).decode
-_encode = msgspec.json.Encoder().encode
 _NULL = b"null"
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SURROGATE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
@@ -100,12 +103,15 @@ def usage_in(raw: msgspec.Raw) -> Usage | None:
     return None if usage.prompt_tokens is None and usage.completion_tokens is None else usage
 
 
+MALFORMED = Chunk(b"", malformed=True)
+
+
 def chunk_of(data: bytes) -> Chunk:
-    """One event's data, looked at. What has another shape becomes an error chunk: what came before it is good."""
+    """One event's data, looked at."""
     try:
         seen = look(data)
-    except UpstreamError as broken:
-        return Chunk(b"", error=_encode(ErrorLook(message=broken.message)))
+    except UpstreamError:
+        return MALFORMED
     choices = seen.choices
     finished: tuple[int, ...] = ()
     if choices:
@@ -122,7 +128,9 @@ def is_meaningful(chunk: Chunk) -> bool:
     """Whether the caller gets something out of it: text, a tool call, an end; a role alone is not enough."""
     if chunk.finished or chunk.error:
         return True
-    if chunk.bare_usage:
+    if chunk.meaningful is not None:
+        return chunk.meaningful
+    if chunk.bare_usage or chunk.malformed:
         return False
     try:
         content = _decode_content(lenient(chunk.data))

@@ -10,8 +10,6 @@ from trunkline_kit.errors import ConfigError
 from trunkline_kit.identity import Identity
 from trunkline_kit.secrets import Secret
 from trunkline_kit.settings import (
-    AnthropicProvider,
-    Balance,
     Key,
     Listen,
     Model,
@@ -106,15 +104,10 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         for name, model in self.models.items():
             for index, deployment in enumerate(model.deployments):
                 place = f"models.{name}.deployments[{index}]"
-                provider = self.providers.get(deployment.provider)
-                if provider is None:
+                if deployment.provider not in self.providers:
                     raise ConfigError(f"{place}: there is no provider {deployment.provider!r} under providers:")
-                if isinstance(provider, AnthropicProvider):
-                    raise ConfigError(
-                        f"{place}: provider {deployment.provider!r} is of kind anthropic, which this version cannot"
-                        " serve yet; use kind openai or worker"
-                    )
-            self._check_names(f"models.{name}.fallbacks.on_error", model.fallbacks.on_error)
+            for kind in ("on_error", "on_context_window", "on_content_policy"):
+                self._check_names(f"models.{name}.fallbacks.{kind}", getattr(model.fallbacks, kind))
         for name, route in self.routes.items():
             if name in self.models:
                 raise ConfigError(f"routes.{name}: a model has the same name; rename one of them")
@@ -136,7 +129,6 @@ def unenforced(settings: Settings, *, has_database: bool = False) -> list[str]:
     """
     return [
         *_of_providers(settings),
-        *_of_models(settings),
         *_of_policies(settings),
         *_of_ledger(settings, has_database=has_database),
     ]
@@ -144,22 +136,8 @@ def unenforced(settings: Settings, *, has_database: bool = False) -> list[str]:
 
 def _of_providers(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
-        if isinstance(provider, AnthropicProvider):
-            yield f"providers.{name}: kind anthropic cannot be served yet; no model may use it"
-        elif getattr(provider, "bills_after_disconnect", None):
+        if getattr(provider, "bills_after_disconnect", None):
             yield f"providers.{name}.bills_after_disconnect: a disconnect always cancels at the provider"
-
-
-def _of_models(settings: Settings) -> Iterator[str]:
-    for name, model in settings.models.items():
-        if model.hedge is not None:
-            yield f"models.{name}.hedge: requests are not hedged yet"
-        if model.fallbacks.on_context_window:
-            yield f"models.{name}.fallbacks.on_context_window: only on_error is followed yet"
-        if model.fallbacks.on_content_policy:
-            yield f"models.{name}.fallbacks.on_content_policy: only on_error is followed yet"
-        if model.balance is not Balance.WEIGHTED:
-            yield f"models.{name}.balance: {model.balance.value} is not there yet; deployments are picked by weight"
 
 
 def _of_ledger(settings: Settings, *, has_database: bool) -> Iterator[str]:

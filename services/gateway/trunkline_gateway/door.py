@@ -1,5 +1,6 @@
 """From an HTTP request to a turn of the pipeline: who asks, what for, and how the answer gets back."""
 
+import re
 from functools import partial
 
 from litestar.types import Scope
@@ -7,6 +8,7 @@ from litestar.types import Scope
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.callers import Caller
 from trunkline_gateway.edge import Visit, visit_of
+from trunkline_gateway.manners import manner_of
 from trunkline_gateway.pipeline import Pipeline
 from trunkline_gateway.reply import HttpSink, Reply
 from trunkline_gateway.surface import Surface
@@ -16,6 +18,7 @@ from trunkline_kit.clock import Clock
 from trunkline_kit.tenants import Scope as TenantScope
 from trunkline_kit.tracing import format_traceparent, parse_traceparent
 
+_SANE_BETA = re.compile(r"[A-Za-z0-9._, -]{1,512}")
 _PAST_THE_CACHE = (b"no-cache", b"no-store")
 
 
@@ -53,13 +56,20 @@ class Door:
             tags=tags_of(caller.principal.tags, visit.text(b"x-trunkline-tags")),
             traceparent=sane_traceparent(visit.text(b"traceparent")),
             started_s=self._clock.monotonic_s(),
+            passed_on=_passed_on(visit, surface),
         )
         asked = visit.header(b"cache-control")
         fresh = bool(asked) and any(word in asked.lower() for word in _PAST_THE_CACHE)
-        return Reply(partial(self._work, turn, fresh=fresh), self.body_limit_bytes)
+        return Reply(partial(self._work, turn, fresh=fresh), self.body_limit_bytes, manner_of(surface))
 
     async def _work(self, turn: Turn, sink: HttpSink, body: bytes, *, fresh: bool) -> None:
         await self.pipeline.run(turn, body, sink, fresh=fresh)
+
+
+def _passed_on(visit: Visit, surface: Surface) -> tuple[tuple[str, str], ...]:
+    """Headers that switch features of a dialect on, for providers that speak it."""
+    beta = visit.text(b"anthropic-beta") if surface is Surface.MESSAGES else ""
+    return (("anthropic-beta", beta),) if _SANE_BETA.fullmatch(beta) else ()
 
 
 def sane_traceparent(text: str) -> str:

@@ -1,9 +1,9 @@
 """The key ring of a configuration and a directory."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from trunkline_gateway.addresses import networks_of
 from trunkline_gateway.auth import ALL_SCOPES, Entry, KeyRing, Principal, key_ring
@@ -42,16 +42,53 @@ class Principals:
         return {key_id: principal for key_id, (_, _, principal) in made.items()}
 
 
+class DeclaredSecret(Struct, frozen=True, kw_only=True):
+    """A secret of a key of the file, as it is known."""
+
+    key_id: str
+    digest: bytes
+    until_s: float = math.inf
+    is_owners: bool = False
+    """Whether its key may do everything: that of whoever runs everything on this machine."""
+
+
+def declared_secrets(
+    config: GatewayConfig, hasher: Hasher, environment: Mapping[str, str]
+) -> tuple[DeclaredSecret, ...]:
+    """Once for a configuration: a file that goes away later must stop no key, and no change of others.
+
+    Raises ConfigError for secrets that are not there and ids that are there twice. Reads files: not for the event loop.
+    """
+    ids: set[str] = set()
+    for key_id in (*(key.id for key in config.keys), *(extra.id for extra in config.extra_keys)):
+        if key_id in ids:
+            raise ConfigError(f"keys: the id {key_id!r} is there twice; ids must differ")
+        ids.add(key_id)
+    return tuple(_declared(config, hasher, environment))
+
+
 def ring_of(
-    config: GatewayConfig,
     principals: Mapping[str, Principal],
-    secrets: Iterable[KnownSecret],
+    declared: Iterable[DeclaredSecret],
+    stored: Iterable[KnownSecret],
     hasher: Hasher,
-    environment: Mapping[str, str],
 ) -> KeyRing:
-    """Raises ConfigError for secrets that are not there and keys that clash. Reads files: not for the event loop."""
-    declared = _declared(config, principals, hasher, environment)
-    return key_ring((*declared, *_stored(config, secrets, principals)), hasher)
+    """Raises ConfigError for two of the file's keys with one secret."""
+    declared = tuple(declared)
+    ids = frozenset(secret.key_id for secret in declared)
+    entries = (
+        (
+            secret.digest,
+            Entry(
+                structs.replace(principals[secret.key_id], scopes=ALL_SCOPES)
+                if secret.is_owners
+                else principals[secret.key_id],
+                secret.until_s,
+            ),
+        )
+        for secret in declared
+    )
+    return key_ring((*entries, *_stored(ids, stored, principals)), hasher)
 
 
 def principal_of(key_id: str, spec: KeySpec, team: Team) -> Principal:
@@ -74,34 +111,20 @@ def principal_of(key_id: str, spec: KeySpec, team: Team) -> Principal:
     )
 
 
-def _declared(
-    config: GatewayConfig, principals: Mapping[str, Principal], hasher: Hasher, environment: Mapping[str, str]
-) -> Iterator[tuple[bytes, Entry]]:
-    ids: set[str] = set()
-    for key_id in (*(key.id for key in config.keys), *(extra.id for extra in config.extra_keys)):
-        if key_id in ids:
-            raise ConfigError(f"keys: the id {key_id!r} is there twice; ids must differ")
-        ids.add(key_id)
+def _declared(config: GatewayConfig, hasher: Hasher, environment: Mapping[str, str]) -> Iterator[DeclaredSecret]:
     for key in config.keys:
-        principal = principals[key.id]
-        yield hasher.of_sha256(_sha256(key.secret, environment)), Entry(principal)
+        yield DeclaredSecret(key_id=key.id, digest=hasher.of_sha256(_sha256(key.secret, environment)))
         if key.previous is not None:
             digest = hasher.of_sha256(_sha256(key.previous.secret, environment))
-            yield digest, Entry(principal, key.previous.until.timestamp())
+            yield DeclaredSecret(key_id=key.id, digest=digest, until_s=key.previous.until.timestamp())
     for extra in config.extra_keys:
-        yield hasher.of_sha256(extra.sha256), Entry(_owner(principals[extra.id]))
-
-
-def _owner(principal: Principal) -> Principal:
-    """The key of whoever runs everything on this machine may do everything."""
-    return structs.replace(principal, scopes=ALL_SCOPES)
+        yield DeclaredSecret(key_id=extra.id, digest=hasher.of_sha256(extra.sha256), is_owners=True)
 
 
 def _stored(
-    config: GatewayConfig, secrets: Iterable[KnownSecret], principals: Mapping[str, Principal]
+    declared: Container[str], secrets: Iterable[KnownSecret], principals: Mapping[str, Principal]
 ) -> Iterator[tuple[bytes, Entry]]:
     """One whose id is also declared counts no more: the file's key has taken its place."""
-    declared = {key.id for key in config.keys} | {extra.id for extra in config.extra_keys}
     for secret in secrets:
         principal = principals.get(secret.key_id)
         if principal is not None and secret.key_id not in declared:

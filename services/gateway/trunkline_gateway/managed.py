@@ -9,7 +9,7 @@ from trunkline_gateway.callers import NoStoredKeys, StoredKeys
 from trunkline_gateway.config import GatewayConfig
 from trunkline_gateway.directory.declared import declared_of
 from trunkline_gateway.directory.mirror import Mirror
-from trunkline_gateway.directory.opening import DirectoryOptions, MirroredKeys, open_directory
+from trunkline_gateway.directory.opening import HEARD_S, DirectoryOptions, MirroredKeys, open_directory
 from trunkline_gateway.directory.registry import Parts, Registry
 from trunkline_gateway.directory.snapshot import Snapshot
 from trunkline_gateway.hashing import Hasher
@@ -18,8 +18,6 @@ from trunkline_kit.errors import StoreUnavailable
 from trunkline_kit.secrets import Secret
 
 NOTHING_MADE = Snapshot()
-_HEARD_S = 5.0
-"""A database that has not answered for so long is said to be away."""
 
 
 class Managed(Struct, frozen=True, kw_only=True):
@@ -48,9 +46,9 @@ class Managed(Struct, frozen=True, kw_only=True):
         """For readiness. Raises StoreUnavailable."""
         if self.mirror is None:
             return "no stores.database: only what the file declares"
-        if why := self.stored.missing() or self.stored.outdated():
-            raise StoreUnavailable(why)
-        if self.mirror.age_s > _HEARD_S:
+        if not self.mirror.loaded or (why := self.stored.outdated()):
+            raise StoreUnavailable(why if self.mirror.loaded else self.stored.missing())
+        if self.mirror.age_s > HEARD_S:
             raise StoreUnavailable(f"the database was last heard {self.mirror.age_s:.0f} s ago; its keys still count")
         return f"revision {self.mirror.snapshot.revision}"
 

@@ -17,6 +17,7 @@ MaxTokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 TokenId = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Stop = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=4)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_NONE = Raw(b"null")
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -35,6 +36,10 @@ class ChatControl(msgspec.Struct, frozen=True):
     max_completion_tokens: int | None = None
     user: str | None = None
     safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    tools: Raw = _NONE
+    functions: Raw = _NONE
+    audio: Raw = _NONE
 
 
 class CompletionControl(msgspec.Struct, frozen=True):
@@ -59,7 +64,32 @@ class EmbeddingControl(msgspec.Struct, frozen=True):
     safety_identifier: str | None = None
 
 
-Control = ChatControl | CompletionControl | EmbeddingControl
+class MessagesMetadata(msgspec.Struct, frozen=True):
+    user_id: str | None = None
+
+
+class MessagesControl(msgspec.Struct, frozen=True):
+    """Of POST /v1/messages, which is Anthropic's."""
+
+    model: ModelName
+    messages: Annotated[list[Raw], Meta(min_length=1)]
+    stream: bool | None = None
+    max_tokens: int | None = None
+    metadata: MessagesMetadata | None = None
+    tools: Raw = _NONE
+
+    @property
+    def user(self) -> str | None:
+        """Whom OpenAI's dialect calls so."""
+        return self.metadata.user_id if self.metadata is not None else None
+
+    @property
+    def safety_identifier(self) -> str | None:
+        """Anthropic's dialect has one name for users only."""
+        return None
+
+
+Control = ChatControl | CompletionControl | EmbeddingControl | MessagesControl
 
 
 class ContentPart(msgspec.Struct, frozen=True):
@@ -75,6 +105,7 @@ class Message(msgspec.Struct, frozen=True):
     role: Annotated[str, Meta(min_length=1)]
     content: str | list[ContentPart] | None = None
     name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -102,6 +133,12 @@ class ChatRequest(msgspec.Struct, frozen=True):
     response_format: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
     modalities: list[str] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
+    """Here and below: vLLM's names, since OpenAI has none. -1 means all."""
+    min_p: Probability | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
+    guided_regex: str | None = None
+    guided_choice: list[str] | None = None
 
 
 class CompletionRequest(msgspec.Struct, frozen=True):
@@ -124,6 +161,12 @@ class CompletionRequest(msgspec.Struct, frozen=True):
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
+    """Here and below: vLLM's names, since OpenAI has none. -1 means all."""
+    min_p: Probability | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
+    guided_regex: str | None = None
+    guided_choice: list[str] | None = None
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True):

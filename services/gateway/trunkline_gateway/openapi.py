@@ -14,6 +14,7 @@ from litestar.response import Response
 
 from trunkline_gateway.admin.document import document_of
 from trunkline_gateway.admin.operations import Operation
+from trunkline_gateway.messages_types import MessagesRequest
 from trunkline_gateway.openai_types import ChatRequest, CompletionRequest, EmbeddingRequest
 from trunkline_kit.error_shapes import OpenAIErrorBody
 
@@ -24,12 +25,18 @@ _BODIES = {
     "/v1/chat/completions": ChatRequest,
     "/v1/completions": CompletionRequest,
     "/v1/embeddings": EmbeddingRequest,
+    "/v1/messages": MessagesRequest,
 }
-_STREAMS = ("/v1/chat/completions", "/v1/completions")
+_OPEN = ("/", "/livez", "/readyz")
+"""Without a key."""
+_OF_KEYS = (401, 403, 503)
+"""Wherever a key is looked at."""
+_STREAMS = ("/v1/chat/completions", "/v1/completions", "/v1/messages")
 _REF = "#/components/schemas/{name}"
 _WORDS = {
     400: "Something in the request is wrong; `param` names it.",
     401: "No key, or one that is not known.",
+    403: "A key that lacks the scope, or is used from elsewhere than it may.",
     404: "No such model for this key.",
     413: "The body is over the limit.",
     429: "A rate is used up.",
@@ -58,7 +65,7 @@ def document(handlers: list[HTTPRouteHandler], operations: Sequence[Operation] =
     config = OpenAPIConfig(
         title="Trunkline gateway",
         version=VERSION,
-        description="One URL in front of every model, in OpenAI's dialect.",
+        description="One URL in front of every model. Other methods of a path answer 405, other paths 404.",
         components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
         security=[{"key": []}],
     )
@@ -68,9 +75,7 @@ def document(handlers: list[HTTPRouteHandler], operations: Sequence[Operation] =
     _add_streams(schema)
     # The framework takes a path for a URI; it is a name.
     schema["paths"]["/v1/models/{model_id}"]["get"]["parameters"][0]["schema"] = {"type": "string", "minLength": 1}
-    for path, item in schema["paths"].items():
-        if not path.startswith("/v1/"):
-            item["get"]["security"] = []
+    _say_who_may(schema)
     if operations:
         admin = document_of(operations)
         schema["paths"].update(admin.paths)
@@ -93,6 +98,16 @@ def document_route(
         return Response(rendered[0], media_type="application/json")
 
     return openapi
+
+
+def _say_who_may(schema: dict[str, Any]) -> None:
+    """Said of each operation by itself: not all clients look at the document's own `security`."""
+    error = {"application/json": {"schema": {"$ref": _REF.format(name=OpenAIErrorBody.__name__)}}}
+    for path, item in schema["paths"].items():
+        for operation in item.values():
+            operation["security"] = [] if path in _OPEN else [{"key": []}]
+            for status in () if path in _OPEN else _OF_KEYS:
+                operation["responses"].setdefault(str(status), {"description": _WORDS[status], "content": error})
 
 
 def _add_bodies(schema: dict[str, Any]) -> None:

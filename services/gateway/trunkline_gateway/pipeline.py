@@ -1,7 +1,7 @@
 """The way of one request: resolve, analyse, plan, attempt, relay, settle. HTTP and gRPC both call it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -10,21 +10,23 @@ from opentelemetry.trace import SpanKind
 from trunkline_gateway import body as bodies
 from trunkline_gateway.admission.gate import Gate
 from trunkline_gateway.admission.gate import Terms as AdmissionTerms
-from trunkline_gateway.analysis import Analyst, Findings, Slot
+from trunkline_gateway.analysis import Analyst, Findings
 from trunkline_gateway.attempts import Attempts
 from trunkline_gateway.callers import Caller, Callers
 from trunkline_gateway.catalogue import Catalogue, Offer
 from trunkline_gateway.chunks import look, usage_in
+from trunkline_gateway.errands import Errand, StreamJob, WholeJob
 from trunkline_gateway.fingerprint import fingerprint
+from trunkline_gateway.fleet.planning import Planned, Planner
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
 from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.pricing import Pricing
-from trunkline_gateway.providers.base import Answer, Call, Provider, Terms
+from trunkline_gateway.providers.base import Call, Provider
 from trunkline_gateway.relay import assembly
-from trunkline_gateway.relay.streaming import Clocks, Relay, Started, begin
-from trunkline_gateway.sink import Sink
+from trunkline_gateway.relay.streaming import Relay
+from trunkline_gateway.sink import Headers, Sink
 from trunkline_gateway.standing import OpenRequests, Standing
-from trunkline_gateway.surface import CONTROL_DECODERS, OPERATIONS
+from trunkline_gateway.surface import CONTROL_DECODERS, OPERATIONS, Surface
 from trunkline_gateway.telemetry import Meters, describe, log_turn, trace_id_of
 from trunkline_gateway.tenancy import Tenants
 from trunkline_gateway.turn import Turn
@@ -32,7 +34,15 @@ from trunkline_kit.clock import Clock
 from trunkline_kit.errors import KeyRevoked, ModelNotFound, TrunklineError
 from trunkline_kit.health import Readiness
 from trunkline_kit.settings import Route
+from trunkline_kit.tenants import Priority
 from trunkline_kit.tracing import Tracing
+
+CACHED = frozenset({Surface.CHAT, Surface.COMPLETION, Surface.EMBEDDING})
+"""Surfaces whose answers can be kept and given again."""
+
+
+PLACES = {Priority.INTERACTIVE: 1, Priority.NORMAL: 0, Priority.BATCH: -1}
+"""In a worker's queue, by the key's priority."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -53,6 +63,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     gate: Gate
     analyst: Analyst
     attempts: Attempts
+    planner: Planner
     meters: Meters
     tracing: Tracing
     clock: Clock
@@ -68,6 +79,7 @@ class Pipeline:
         self._attempts = parts.attempts
         self._meters = parts.meters
         self._tracing = parts.tracing
+        self._planner = parts.planner
         self._clock = parts.clock
         self._bookkeeper = parts.bookkeeper
         self.state = state
@@ -85,6 +97,7 @@ class Pipeline:
         standing = turn.standing = Standing(Caller(turn.principal, turn.credential))
         try:
             with self.open.entered(standing), self._tracing.use(span):
+                _check_standing(state, standing)
                 await self._answer(turn, body, sink, state, fresh=fresh)
         except asyncio.CancelledError:
             if turn.outcome != "ok":
@@ -92,11 +105,14 @@ class Pipeline:
             raise
         except TrunklineError as error:
             turn.outcome, turn.status = error.reason, error.http_status
+            error.headers = (*error.headers, *_plain(turn.story()))
             raise
         except BaseException:
             turn.outcome, turn.status = "internal_error", 500
             raise
         finally:
+            if turn.flight is not None:
+                turn.flight.settle(turn.outcome)
             self._gate.settle(turn, state.limits)
             took_s = turn.took_s = self._clock.monotonic_s() - turn.started_s
             self._bookkeeper.settle(turn, state.pricing, body)
@@ -117,21 +133,29 @@ class Pipeline:
             call = msgspec.structs.replace(call, body=findings.body)
         if offer is not found:
             await self._gate.admit_model(turn, call, offer, state.limits)
-        targets = state.catalogue.targets(findings.models or (offer.name,), self._attempts.dice)
-        targets = state.pricing.allowed(targets, self._clock.now_s(), turn.principal.team)
         errand = Errand(
             call=call,
             offer=offer,
-            targets=targets,
+            plan=self.plan(state, findings.models or (offer.name,), call, turn.principal.team),
             providers=state.providers,
             slot=findings.slot,
             pricing=state.pricing,
+            deadline_s=asyncio.get_running_loop().time() + offer.timeouts.total_s,
             opened=partial(self._bookkeeper.begin, turn, body),
+            progress=partial(self._bookkeeper.progress, turn),
         )
         if turn.stream:
             await self._stream(turn, errand, sink)
         else:
             await self._whole(turn, errand, sink)
+
+    def plan(self, state: State, names: Sequence[str], call: Call, team: str) -> Planned:
+        """Where a request for the first of `names` may go. Raises PermissionDenied where prices leave nothing."""
+
+        def allowed(targets: tuple[Target, ...]) -> tuple[Target, ...]:
+            return state.pricing.allowed(targets, self._clock.now_s(), team)
+
+        return self._planner.plan(state.catalogue, names, call, allowed)
 
     async def _analysed(
         self, turn: Turn, call: Call, found: Offer | Route, catalogue: Catalogue, *, fresh: bool
@@ -142,7 +166,7 @@ class Pipeline:
         if policy is None and isinstance(found, Offer):
             return found, Findings(body=call.body)
         mark = None
-        if policy is not None and policy.cache.exact is not None and not fresh:
+        if policy is not None and policy.cache.exact is not None and not fresh and turn.surface in CACHED:
             targets = found.targets if isinstance(found, Offer) else ()
             mark = fingerprint(turn.surface, call.body, turn.model, targets)
         findings = await self._analyst.findings(turn, call, policy, route, mark)
@@ -154,25 +178,24 @@ class Pipeline:
         turn.route = turn.route or turn.model
         return catalogue.offers[models[0]], msgspec.structs.replace(findings, models=tuple(models))
 
-    async def _whole(self, turn: Turn, errand: "Errand", sink: Sink) -> None:
-        deadline_s = asyncio.get_running_loop().time() + errand.offer.timeouts.total_s
-        answer = await self._attempts.run(turn, errand.offer, errand.targets, deadline_s, errand.whole)
+    async def _whole(self, turn: Turn, errand: Errand, sink: Sink) -> None:
+        answer = await self._attempts.run(turn, errand.offer, errand.plan, errand.deadline_s, WholeJob(errand))
+        if turn.flight is not None:
+            turn.flight.landed(complete=True)
         turn.usage, turn.outcome, turn.status = answer.usage, "ok", 200
         self._bookkeeper.price(turn, errand.pricing, answer.body)
+        _over(turn)
         await sink.whole(answer.body, turn.headers())
         slot = errand.slot_for(turn)
         if slot is not None and assembly.ended_cleanly(answer.body):
             await self._analyst.store(turn, slot, answer.body)
 
-    async def _stream(self, turn: Turn, errand: "Errand", sink: Sink) -> None:
-        timeouts = errand.offer.timeouts
-        deadline_s = asyncio.get_running_loop().time() + timeouts.total_s
-        started = await self._attempts.run(turn, errand.offer, errand.targets, deadline_s, errand.begin)
+    async def _stream(self, turn: Turn, errand: Errand, sink: Sink) -> None:
+        started = await self._attempts.run(turn, errand.offer, errand.plan, errand.deadline_s, StreamJob(errand))
         turn.first_token_s = self._clock.monotonic_s() - turn.started_s
         provider = turn.target.provider if turn.target else ""
-        clocks = Clocks(idle_s=timeouts.idle_s, deadline_s=deadline_s)
-        relay = Relay(errand.call, provider, clocks, turn.standing, keep=errand.slot is not None)
-        relay.progress = self._bookkeeper.progress(turn)
+        relay = Relay(errand.call, provider, errand.clocks, turn.standing, keep=errand.slot is not None)
+        relay.progress = errand.progress()
         turn.status = 200
         try:
             await sink.open(turn.headers())
@@ -181,11 +204,13 @@ class Pipeline:
             started.stream.cut()
             turn.usage, turn.pieces = relay.relayed.usage, relay.relayed.pieces
             turn.outcome = relay.relayed.outcome
+            self._meters.malformed(provider, relay.relayed.malformed)
         if turn.outcome == KeyRevoked.reason:
             return
+        _over(turn)
         if not relay.relayed.complete:
             self._meters.broken(provider)
-        elif (slot := errand.slot_for(turn)) is not None and relay.relayed.chunks:
+        elif (slot := errand.slot_for(turn)) is not None and relay.relayed.chunks and not relay.relayed.malformed:
             kept = assembly.whole(relay.relayed.chunks)
             if kept is not None and assembly.ended_cleanly(kept):
                 await self._analyst.store(turn, slot, kept)
@@ -206,29 +231,21 @@ class Pipeline:
         return True
 
 
-class Errand(msgspec.Struct, frozen=True, kw_only=True):
-    """A request with its plan."""
+def _plain(headers: Headers) -> Headers:
+    """As trailing metadata may be."""
+    return [(name, value.encode("ascii", "replace").decode()) for name, value in headers]
 
-    call: Call
-    offer: Offer
-    targets: tuple[Target, ...]
-    providers: Mapping[str, Provider]
-    slot: Slot | None
-    pricing: Pricing
-    opened: Callable[[], None]
-    """Called before each attempt is sent."""
 
-    def slot_for(self, turn: Turn) -> Slot | None:
-        """Where the answer is cached. Not one of a fallback: it would stand in for the model long after the outage."""
-        return self.slot if turn.target in self.offer.targets else None
+def _check_standing(state: State, standing: Standing) -> None:
+    """Raises KeyRevoked for a request whose key has stopped while its body was on the way."""
+    if why := state.callers.why_stopped(standing.caller):
+        raise KeyRevoked(why)
 
-    async def whole(self, target: Target, terms: Terms) -> Answer:
-        self.opened()
-        return await self.providers[target.provider].whole(self.call, target, terms)
 
-    async def begin(self, target: Target, terms: Terms) -> Started:
-        self.opened()
-        return await begin(self.providers[target.provider], self.call, target, terms)
+def _over(turn: Turn) -> None:
+    """The caller has all there is: what is left to do is not cut."""
+    if turn.standing is not None:
+        turn.standing.over()
 
 
 def call_of(turn: Turn, body: bytes) -> Call:
@@ -240,6 +257,8 @@ def call_of(turn: Turn, body: bytes) -> Call:
         control=control,
         request_id=turn.request_id,
         cache_salt=f"{turn.principal.org}/{turn.principal.team}".encode(),
+        passed_on=turn.passed_on,
+        priority=PLACES[turn.principal.priority],
     )
     turn.model = control.model
     turn.stream = call.wants_stream

@@ -1,15 +1,17 @@
 """The providers in use, over reloads."""
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from trunkline_gateway.config import GatewayConfig
+from trunkline_gateway.providers.anthropic import open_anthropic
 from trunkline_gateway.providers.base import OpenProvider, Provider
 from trunkline_gateway.providers.openai import open_openai
+from trunkline_gateway.providers.over_chat import OverChat
 from trunkline_gateway.providers.worker import open_workers
 from trunkline_kit.parts import Kit
 from trunkline_kit.secrets import Secret, resolve
-from trunkline_kit.settings import OpenAIProvider, WorkerProvider
+from trunkline_kit.settings import AnthropicProvider, OpenAIProvider, WorkerProvider
 from trunkline_kit.settings import Provider as ProviderSettings
 
 
@@ -33,23 +35,34 @@ class ProviderPool:
             key = _api_key(settings, self._kit)
             if known is not None and known[:2] == (settings, key):
                 found[name] = known[2]
-            elif (opening := _open_provider(name, settings, config, self._kit)) is not None:
+            else:
+                opening = _open_provider(name, settings, config, self._kit)
                 found[name] = await self._stack.enter_async_context(opening)
                 self._open[name] = (settings, key, found[name])
         return found
 
 
 def _api_key(settings: ProviderSettings, kit: Kit) -> Secret | None:
-    """Of a kind that is served and has one. Raises ConfigError for one that is not there."""
-    if isinstance(settings, OpenAIProvider) and settings.api_key:
+    """None for a provider without one. Raises ConfigError for one that is not there."""
+    if isinstance(settings, (OpenAIProvider, AnthropicProvider)) and settings.api_key:
         return resolve(settings.api_key, kit.environment)
     return None
 
 
-def _open_provider(name: str, settings: ProviderSettings, config: GatewayConfig, kit: Kit) -> OpenProvider | None:
-    """None for a kind that cannot be served yet: `GatewayConfig.check` has made sure that nothing uses it."""
+@asynccontextmanager
+async def _open_provider(
+    name: str, settings: ProviderSettings, config: GatewayConfig, kit: Kit
+) -> AsyncIterator[Provider]:
+    """Every provider answers in every dialect that callers speak. Raises ConfigError."""
+    connections = config.server.concurrent_requests
+    if isinstance(settings, AnthropicProvider):
+        async with open_anthropic(name, settings, kit.environment, kit.clock, connections) as provider:
+            yield provider
+        return
+    opening: OpenProvider
     if isinstance(settings, WorkerProvider):
-        return open_workers(name, settings, kit.net, kit.clock)
-    if isinstance(settings, OpenAIProvider):
-        return open_openai(name, settings, kit.environment, kit.clock, config.server.concurrent_requests)
-    return None
+        opening = open_workers(name, settings, kit.net, kit.clock)
+    else:
+        opening = open_openai(name, settings, kit.environment, kit.clock, connections)
+    async with opening as inner:
+        yield OverChat(inner, kit.clock)

@@ -6,20 +6,21 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from trunkline_gateway.addresses import networks_of
+from trunkline_gateway.addresses import Network, networks_of
 from trunkline_gateway.admission.gate import Gate, Terms
 from trunkline_gateway.admission.rulebook import Rulebook
 from trunkline_gateway.auth import KeyRing
 from trunkline_gateway.callers import Callers
-from trunkline_gateway.catalogue import build
+from trunkline_gateway.catalogue import Catalogue, build
 from trunkline_gateway.clients import Clients
 from trunkline_gateway.config import GatewayConfig, unenforced
 from trunkline_gateway.directory.objects import Kind
 from trunkline_gateway.directory.snapshot import Snapshot
 from trunkline_gateway.door import Door
 from trunkline_gateway.edge import Edge
+from trunkline_gateway.fleet.deployments import Fleet
 from trunkline_gateway.hashing import Hasher
-from trunkline_gateway.keys import Principals, ring_of
+from trunkline_gateway.keys import DeclaredSecret, Principals, declared_secrets, ring_of
 from trunkline_gateway.managed import Managed
 from trunkline_gateway.oidc.binding import Tenancy
 from trunkline_gateway.oidc.tokens import Tokens
@@ -28,6 +29,7 @@ from trunkline_gateway.pool import ProviderPool
 from trunkline_gateway.prices.pricing import Pricing, build_pricing
 from trunkline_gateway.prices.rulings import stored_rulings
 from trunkline_gateway.prices.table import Table, load_table
+from trunkline_gateway.providers.base import Provider
 from trunkline_gateway.readiness import readiness_of
 from trunkline_gateway.tenancy import Tenants, tenants_of
 from trunkline_kit.errors import ConfigError
@@ -48,6 +50,17 @@ class Tables(Struct, frozen=True):
     pricing: Pricing
 
 
+class Prepared(Struct, frozen=True, kw_only=True):
+    """A configuration with all that it refers to, read once: changes of the directory read no file."""
+
+    config: GatewayConfig
+    catalogue: Catalogue
+    providers: Mapping[str, Provider]
+    proxies: tuple[Network, ...]
+    table: Table
+    secrets: tuple[DeclaredSecret, ...]
+
+
 class Standby(Struct, frozen=True, kw_only=True):
     """What states are built with, the same for all of them."""
 
@@ -55,6 +68,7 @@ class Standby(Struct, frozen=True, kw_only=True):
     pool: ProviderPool
     clients: Clients
     gate: Gate
+    fleet: Fleet
     hasher: Hasher
     managed: Managed
     tokens: Tokens
@@ -79,31 +93,40 @@ class Reload:
         self._principals = Principals()
         self._served: Served | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._table: tuple[str | None, Table] | None = None
+        self._prepared: Prepared | None = None
 
-    async def state(self, config: GatewayConfig, snapshot: Snapshot | None = None) -> State:
+    async def prepared(self, config: GatewayConfig) -> Prepared:
+        """Everything that a configuration brings by itself. Raises ConfigError."""
+        kit = self._standby.kit
+        table, secrets = await asyncio.to_thread(_read, config, self._standby.hasher, kit.environment)
+        return Prepared(
+            config=config,
+            catalogue=build(config, kit.clock.now_s()),
+            providers=await self._standby.pool.providers(config),
+            proxies=networks_of(config.server.trusted_proxies, "server.trusted_proxies"),
+            table=table,
+            secrets=secrets,
+        )
+
+    async def state(self, prepared: Prepared, snapshot: Snapshot | None = None) -> State:
         """Raises ConfigError; nothing is in force before it returns."""
-        standby = self._standby
-        kit = standby.kit
-        now_s = kit.clock.now_s()
-        catalogue = build(config, now_s)
-        providers = await standby.pool.providers(config)
+        standby, config, catalogue = self._standby, prepared.config, prepared.catalogue
+        clock = standby.kit.clock
         channels = {name: standby.clients.channels[name] for name in _used(config)}
-        readiness = readiness_of(catalogue, providers, channels, kit.clock)
+        readiness = readiness_of(catalogue, prepared.providers, channels, clock)
         readiness.add("limits", standby.gate.admission.check, required=False)
         readiness.add("directory", standby.managed.check, required=False)
         for name, check in standby.checks.items():
             readiness.add(name, check, required=False)
-        table = await self._table_of(config)
-        tables = await asyncio.to_thread(self._tables, config, snapshot or standby.managed.snapshot, table)
+        tables = await asyncio.to_thread(self._tables, prepared, snapshot or standby.managed.snapshot)
         limits = Terms(rulebook=tables.rulebook, pricing=tables.pricing, catalogue=catalogue)
-        proxies = networks_of(config.server.trusted_proxies, "server.trusted_proxies")
-        callers = Callers(tables.ring, standby.managed.stored, kit.clock, proxies, standby.tokens)
-        return State(catalogue, callers, providers, readiness, limits, tables.pricing, tables.tenants)
+        callers = Callers(tables.ring, standby.managed.stored, clock, prepared.proxies, standby.tokens)
+        return State(catalogue, callers, prepared.providers, readiness, limits, tables.pricing, tables.tenants)
 
     async def first_state(self) -> State:
         """Of the configuration at the start. Raises ConfigError."""
-        state = await self.state(self.config)
+        self._prepared = await self.prepared(self.config)
+        state = await self.state(self._prepared)
         self.warn(state)
         self.use_tokens(self.config, state)
         return state
@@ -119,21 +142,24 @@ class Reload:
             settings, extra_keys=old.extra_keys, redis=old.redis, database=old.database, pepper=old.pepper
         )
         async with self._one_at_a_time:
-            state = await self.state(config)
+            prepared = await self.prepared(config)
+            state = await self.state(prepared)
             warn_unenforced(settings, has_database=config.database is not None)
             self.warn(state)
             served = self._put(config, state)
             served.door.body_limit_bytes = config.server.body_limit_bytes
             served.edge.concurrent_requests = config.server.concurrent_requests
             self._standby.gate.room.requests_max = config.server.queued_requests
-            self.config = config
+            self.config, self._prepared = config, prepared
             self._standby.managed.apply(config)
             self.sweep()
 
     async def take(self, snapshot: Snapshot) -> None:
         """The directory has changed."""
         async with self._one_at_a_time:
-            state = await self.state(self.config, snapshot)
+            if self._prepared is None:
+                raise ConfigError("the gateway is not serving yet")
+            state = await self.state(self._prepared, snapshot)
             self._put(self.config, state)
             self.sweep()
 
@@ -158,8 +184,18 @@ class Reload:
         if self._served is None:
             raise ConfigError("the gateway is not serving yet")
         self.use_tokens(config, state)
-        self._served.pipeline.state = state
+        pipeline = self._served.pipeline
+        self._keep_known(pipeline.state, state)
+        pipeline.state = state
         return self._served
+
+    def _keep_known(self, old: State, new: State) -> None:
+        """What was seen of deployments holds as long as they, their address and their key do."""
+        fleet = self._standby.fleet
+        for name, provider in new.providers.items():
+            if old.providers.get(name) is not provider:
+                fleet.forget(name)
+        fleet.keep(target.place for offer in new.catalogue.offers.values() for target in offer.targets)
 
     def use_tokens(self, config: GatewayConfig, state: State) -> None:
         """From now on tokens of these issuers are taken, for the teams that exist now."""
@@ -168,21 +204,22 @@ class Reload:
         for name, check in tokens.checks().items():
             state.readiness.add(name, check, required=False)
 
-    def _tables(self, config: GatewayConfig, snapshot: Snapshot, table: Table) -> Tables:
-        """Reads files: runs in a thread."""
+    def _tables(self, prepared: Prepared, snapshot: Snapshot) -> Tables:
+        """Takes its time with many keys: runs in a thread."""
+        config = prepared.config
         tenants = tenants_of(config, snapshot.items)
         principals = self._principals.of(tenants)
-        hasher, environment = self._standby.hasher, self._standby.kit.environment
-        ring = ring_of(config, principals, snapshot.secrets.values(), hasher, environment)
+        ring = ring_of(principals, prepared.secrets, snapshot.secrets.values(), self._standby.hasher)
         overrides = stored_rulings(snapshot.items.get(Kind.PRICE, {}).values())
-        pricing = build_pricing(config.prices, config.providers, config.models, table, overrides)
+        pricing = build_pricing(config.prices, config.providers, config.models, prepared.table, overrides)
         return Tables(tenants, ring, Rulebook(tenants), pricing)
 
-    async def _table_of(self, config: GatewayConfig) -> Table:
-        """Read once, and again at a new configuration: a change of the directory changes no file."""
-        if self._table is None or config is not self.config:
-            self._table = (config.prices.table, await asyncio.to_thread(load_table, config.prices.table))
-        return self._table[1]
+
+def _read(
+    config: GatewayConfig, hasher: Hasher, environment: Mapping[str, str]
+) -> tuple[Table, tuple[DeclaredSecret, ...]]:
+    """What stands in files. Raises ConfigError."""
+    return load_table(config.prices.table), declared_secrets(config, hasher, environment)
 
 
 def _used(config: GatewayConfig) -> list[str]:

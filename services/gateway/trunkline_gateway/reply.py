@@ -9,9 +9,9 @@ from litestar.response.base import ASGIResponse
 from litestar.types import HTTPRequestEvent, Receive, Scope, Send
 
 from trunkline_gateway.edge import Visit, visit_of
-from trunkline_gateway.http_errors import in_stream, problem, send_problem
+from trunkline_gateway.http_errors import send_problem
+from trunkline_gateway.manners import OPENAI, Manner
 from trunkline_gateway.sink import Headers
-from trunkline_gateway.sse import DONE, PING, event, events
 from trunkline_kit.errors import BodyTooLarge, Cancelled, InvalidRequest, TrunklineError, Unavailable
 
 BODY_S = 60.0
@@ -29,7 +29,6 @@ _EVENT_STREAM = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
-_END = event(DONE)
 
 _STOPPING = "this gateway is stopping and had to end the request; send it again"
 _STOPPED_RETRY_S = 1.0
@@ -48,10 +47,11 @@ class Reply(ASGIResponse):
     work is cancelled wherever it is, before the first token as well as in mid-stream.
     """
 
-    def __init__(self, work: Work, limit_bytes: int) -> None:
+    def __init__(self, work: Work, limit_bytes: int, manner: Manner = OPENAI) -> None:
         # Not calling the parent's: it would build headers for a body that does not exist yet.
         self._work = work
         self._limit_bytes = limit_bytes
+        self._manner = manner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = visit_of(scope)
@@ -60,7 +60,7 @@ class Reply(ASGIResponse):
         try:
             async with asyncio.TaskGroup() as group:
                 watcher = group.create_task(_until_gone(receive))
-                sink = HttpSink(send, group, watcher)
+                sink = HttpSink(send, group, watcher, self._manner)
                 try:
                     await self._work(sink, body)
                 except asyncio.CancelledError:
@@ -149,8 +149,11 @@ def _too_large(limit_bytes: int) -> BodyTooLarge:
 class HttpSink:
     """Writes one answer. Keeps a silent stream alive with comments."""
 
-    def __init__(self, send: Send, group: asyncio.TaskGroup, watcher: asyncio.Task[None]) -> None:
+    def __init__(
+        self, send: Send, group: asyncio.TaskGroup, watcher: asyncio.Task[None], manner: Manner = OPENAI
+    ) -> None:
         self._send = send
+        self._manner = manner
         self._group = group
         self._watcher = watcher
         self._loop = asyncio.get_running_loop()
@@ -176,7 +179,7 @@ class HttpSink:
             await self.broken(error)
         elif not self._began:
             self._began = True
-            await self._bounded(send_problem(problem(error), self._send))
+            await self._bounded(send_problem(self._manner.problem(error), self._send))
 
     async def whole(self, body: bytes, headers: Headers) -> None:
         self._watcher.cancel()
@@ -192,13 +195,13 @@ class HttpSink:
 
     async def events(self, chunks: list[bytes]) -> None:
         self._written_s = self._loop.time()
-        await self._write(events(chunks))
+        await self._write(self._manner.joined(chunks))
 
     async def done(self) -> None:
-        await self._last(_END)
+        await self._last(self._manner.end)
 
     async def broken(self, error: TrunklineError) -> None:
-        await self._last(event(in_stream(error)))
+        await self._last(self._manner.broken(error))
 
     def close(self) -> None:
         """Stop watching and pinging."""
@@ -243,7 +246,7 @@ class HttpSink:
 
     async def _ping(self) -> None:
         if self._streams:
-            await self._write(PING)
+            await self._write(self._manner.ping)
 
 
 def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:

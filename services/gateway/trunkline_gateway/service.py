@@ -2,7 +2,6 @@
 
 # ruff: noqa: N802, ARG002 - names and parameters are the protocol's
 
-import random
 import secrets
 from typing import Any
 from urllib.parse import unquote
@@ -27,6 +26,9 @@ from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import TrunklineError
 from trunkline_kit.tenants import Scope
+from trunkline_policy.balancing import Ruling
+
+_FORWARDED = "x-forwarded-for"
 
 
 class GatewayService(rpc.GatewayServiceServicer):
@@ -109,11 +111,12 @@ class AdminService(rpc.GatewayAdminServiceServicer):
         principal = (await caller_of(self._pipeline, context)).principal
         turn = Turn(surface=Surface.CHAT, principal=principal, request_id="", traceparent="", started_s=0.0)
         catalogue = self._pipeline.state.catalogue
-        name = call_of(turn, request.body_json).control.model
+        call = call_of(turn, request.body_json)
+        name = call.control.model
         found = catalogue.resolve(name, principal)
         names = (found.name,) if isinstance(found, Offer) else found.otherwise
         offer = catalogue.offers[names[0]]
-        targets = catalogue.targets(names, random.Random())  # noqa: S311 - one draw of a load balancer, not a secret
+        planned = self._pipeline.plan(self._pipeline.state, names, call, principal.team)
         attempts = [
             pb.PlannedAttempt(
                 model=target.model,
@@ -121,10 +124,16 @@ class AdminService(rpc.GatewayAdminServiceServicer):
                 provider_model=target.provider_model,
                 timeout_s=offer.timeouts.total_s,
             )
-            for target in targets[: offer.retries.max_attempts]
+            for target in planned.chains.places[: offer.retries.max_attempts]
         ]
         reasons = [f"model {name}"] if isinstance(found, Offer) else [f"route {name}", "otherwise"]
+        reasons += [_said(model, ruling) for model, ruling in planned.rulings]
         return pb.ExplainRouteResponse(attempts=attempts, reasons=reasons)
+
+
+def _said(model: str, ruling: Ruling) -> str:
+    """Why some deployments of a model are not tried, or tried last."""
+    return f"{model}: {', '.join(ruling.keys)} {'last' if ruling.last else 'not'}: {ruling.by}"
 
 
 async def caller_of(pipeline: Pipeline, context: Any, needed: Scope = Scope.INFERENCE) -> Caller:
@@ -141,12 +150,14 @@ def credentials_of(context: Any) -> Credentials:
         authorization=metadata.get("authorization", ""),
         api_key=metadata.get("x-api-key", ""),
         peer=peer_address(context.peer() or ""),
-        forwarded=metadata.get("x-forwarded-for", ""),
+        forwarded=metadata.get(_FORWARDED, ""),
     )
 
 
 def _metadata(context: Any) -> dict[str, str]:
-    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    pairs = [(key, value) for key, value in context.invocation_metadata() or () if isinstance(value, str)]
+    forwarded = ",".join(value for key, value in pairs if key == _FORWARDED)
+    return {**dict(pairs), _FORWARDED: forwarded} if forwarded else dict(pairs)
 
 
 def peer_address(peer: str) -> str:

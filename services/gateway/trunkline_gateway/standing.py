@@ -14,7 +14,7 @@ WhyStopped = Callable[[Caller], str]
 class Standing:
     """One request that is under way. Used by the task that it belongs to, cut by any other."""
 
-    __slots__ = ("_cancelling", "_depth", "_is_told", "_task", "caller", "cut_because")
+    __slots__ = ("_cancelling", "_depth", "_is_over", "_is_taken_back", "_is_told", "_task", "caller", "cut_because")
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
@@ -23,6 +23,8 @@ class Standing:
         self._cancelling = 0
         self._depth = 0
         self._is_told = False
+        self._is_taken_back = False
+        self._is_over = False
 
     @contextmanager
     def scope(self) -> Iterator[None]:
@@ -36,7 +38,7 @@ class Standing:
         except asyncio.CancelledError as error:
             if not self._is_told and self._is_only_cut():
                 self._is_told = True
-                raise KeyRevoked(f"{self.cut_because}; ask whoever runs this gateway") from error
+                raise KeyRevoked(self.cut_because) from error
             raise
         finally:
             self._depth -= 1
@@ -44,14 +46,23 @@ class Standing:
                 self._task = None
 
     def cut(self, why: str) -> None:
-        """End it. Done twice it is done once."""
-        if self._task is not None and not self.cut_because:
+        """End it. Done twice it is done once; done when all was said, nothing."""
+        if self._task is not None and not self.cut_because and not self._is_over:
             self.cut_because = why
             self._task.cancel()
 
+    def over(self) -> None:
+        """The caller has the whole answer: what is left to do is not cut."""
+        self._is_over = True
+
     def _is_only_cut(self) -> bool:
         """Whether the cancellation is ours alone: a caller who leaves at the same moment goes first."""
-        return bool(self.cut_because) and self._task is not None and self._task.uncancel() <= self._cancelling
+        if not self.cut_because or self._task is None:
+            return False
+        if not self._is_taken_back:
+            self._is_taken_back = True
+            self._task.uncancel()
+        return self._task.cancelling() <= self._cancelling
 
 
 class OpenRequests:

@@ -1,4 +1,4 @@
-"""The three things a caller can ask for, and what differs between them."""
+"""What a caller can ask for, and what differs between them."""
 
 from enum import Enum
 
@@ -14,19 +14,23 @@ class Surface(Enum):
     CHAT = "chat"
     COMPLETION = "completion"
     EMBEDDING = "embedding"
+    MESSAGES = "messages"
+    """Anthropic's dialect of a conversation."""
 
 
 PATHS = {Surface.CHAT: "/chat/completions", Surface.COMPLETION: "/completions", Surface.EMBEDDING: "/embeddings"}
-"""Below a provider's base URL."""
+"""Below the base URL of a provider of OpenAI's dialect."""
 
 OPERATIONS = {
     Surface.CHAT: semconv.OPERATION_CHAT,
     Surface.COMPLETION: semconv.OPERATION_TEXT_COMPLETION,
     Surface.EMBEDDING: semconv.OPERATION_EMBEDDINGS,
+    Surface.MESSAGES: semconv.OPERATION_CHAT,
 }
 
 CONTROL_DECODERS: "dict[Surface, msgspec.json.Decoder[types.Control]]" = {
     Surface.CHAT: msgspec.json.Decoder(types.ChatControl),
     Surface.COMPLETION: msgspec.json.Decoder(types.CompletionControl),
     Surface.EMBEDDING: msgspec.json.Decoder(types.EmbeddingControl),
+    Surface.MESSAGES: msgspec.json.Decoder(types.MessagesControl),
 }

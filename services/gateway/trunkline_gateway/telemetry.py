@@ -48,12 +48,7 @@ class Meters:
             ("provider", "outcome"),
             registry=registry,
         )
-        self._broken = Counter(
-            "trunkline_gateway_broken_streams",
-            "Streams that ended with an error after they had begun.",
-            ("provider",),
-            registry=registry,
-        )
+        self._broken, self._malformed = _of_streams(registry)
         self._tokens = Counter(
             "trunkline_gateway_tokens",
             "Tokens reported by providers: input, output, and cached and reasoning as parts of those.",
@@ -72,6 +67,10 @@ class Meters:
 
     def broken(self, provider: str) -> None:
         self._broken.labels(provider).inc()
+
+    def malformed(self, provider: str, events: int) -> None:
+        if events:
+            self._malformed.labels(provider).inc(events)
 
     def check(self, service: str, result: str) -> None:
         self._checks.labels(service, result).inc()
@@ -99,6 +98,23 @@ class Meters:
         for name, count in counts:
             if count > 0:
                 self._tokens.labels(provider, name).inc(count)
+
+
+def _of_streams(registry: CollectorRegistry) -> tuple[Counter, Counter]:
+    """Those that broke, and events that were left out."""
+    broken = Counter(
+        "trunkline_gateway_broken_streams",
+        "Streams that ended with an error after they had begun.",
+        ("provider",),
+        registry=registry,
+    )
+    malformed = Counter(
+        "trunkline_gateway_malformed_events",
+        "Events of streams that made no sense and were left out.",
+        ("provider",),
+        registry=registry,
+    )
+    return broken, malformed
 
 
 def describe(span: Span, turn: Turn) -> None:

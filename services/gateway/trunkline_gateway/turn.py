@@ -1,5 +1,6 @@
 """One request on its way: what is known so far, for headers, span, metrics and the log line."""
 
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from trunkline_gateway.admission.estimation import Estimate
 from trunkline_gateway.admission.holds import Ticket
 from trunkline_gateway.auth import Principal
+from trunkline_gateway.fleet.deployments import Flight
 from trunkline_gateway.ledger.slots import NO_SLOT
 from trunkline_gateway.plan import Failure, Target
 from trunkline_gateway.standing import Standing
@@ -36,6 +38,18 @@ class Tried(msgspec.Struct, kw_only=True):
     """When it failed, or its answer began (or was whole); None while neither has happened."""
     failed: str = ""
     """Why it was given up; empty for the one that answers."""
+    is_hedge: bool = False
+    """Sent because the one before it was slow."""
+    is_wasted: bool = False
+    """Given up while the provider worked on it: it charges for what nobody got."""
+    pieces: int = 0
+    """Events of it that came, where a whole answer is put together from them."""
+
+
+def _told(tried: Tried) -> str:
+    place = quote(tried.target.key, safe="/:@")
+    took_ms = 0 if tried.ended_s is None else round((tried.ended_s - tried.started_s) * 1000)
+    return f"{place};{tried.failed or 'ok'};{took_ms}ms"
 
 
 class Turn(msgspec.Struct, kw_only=True):
@@ -52,6 +66,8 @@ class Turn(msgspec.Struct, kw_only=True):
     """The caller's; empty where none came."""
     started_s: float
     """On the monotonic clock."""
+    passed_on: tuple[tuple[str, str], ...] = ()
+    """Headers of the caller that mean something to a provider of its own dialect."""
     model: str = ""
     """As the caller spelled it."""
     stream: bool = False
@@ -68,6 +84,10 @@ class Turn(msgspec.Struct, kw_only=True):
     attempts: int = 0
     tried: list[Tried] = []
     """Every attempt in order."""
+    answering: int = -1
+    """Which of them answers; the last one until that is known."""
+    flight: Flight | None = None
+    """What the deployment that answers is busy with."""
     cache: str = ""
     """hit, miss, bypass, or empty where the key has no cache."""
     guardrails: str = ""
@@ -91,8 +111,18 @@ class Turn(msgspec.Struct, kw_only=True):
     outcome: str = "error"
     status: int = 0
 
-    def headers(self) -> list[tuple[str, str]]:
-        """The x-trunkline-* headers for what is known."""
+    @property
+    def final(self) -> Tried:
+        """The attempt that answers. There must have been one."""
+        return self.tried[self.answering]
+
+    @property
+    def history(self) -> str:
+        """Every attempt: where, how it ended, and after how many milliseconds that was known."""
+        return ", ".join(_told(tried) for tried in self.tried)
+
+    def story(self) -> list[tuple[str, str]]:
+        """The headers that go with answers and with errors: where it went."""
         known = []
         if self.target is not None:
             known.append(("x-trunkline-model", self.target.model))
@@ -101,6 +131,13 @@ class Turn(msgspec.Struct, kw_only=True):
             known.append(("x-trunkline-route", self.route))
         if self.attempts:
             known.append(("x-trunkline-attempts", str(self.attempts)))
+        if len(self.tried) > 1 or (self.tried and self.tried[0].failed):
+            known.append(("x-trunkline-tried", self.history))
+        return known
+
+    def headers(self) -> list[tuple[str, str]]:
+        """The x-trunkline-* headers for what is known."""
+        known = self.story()
         if self.cost_usd:
             known.append(("x-trunkline-cost-usd", self.cost_usd))
         if self.cache:

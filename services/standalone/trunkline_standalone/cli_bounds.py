@@ -155,7 +155,9 @@ def remove_budget(
 
 
 def audit(
-    actor: Annotated[str, typer.Option(help="Only changes by this key.")] = "",
+    actor: Annotated[
+        str, typer.Option(help="Only changes by this key, or by tokens of this issuer under identity.oidc.")
+    ] = "",
     action: Annotated[str, typer.Option(help="create, update, delete or rotate.")] = "",
     kind: Annotated[str, typer.Option(help="org, team, project, key, tag, model or price.")] = "",
     object_id: Annotated[str, typer.Option("--id", help="Only changes of the object with this id.")] = "",

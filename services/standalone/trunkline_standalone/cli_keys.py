@@ -112,7 +112,9 @@ def change(
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Change what is given of a key; repeatable options replace all that it had. An empty text takes it away.
+    """Change what is given of a key; repeatable options replace all that it had.
+
+    An empty text takes a field away, but for models and scopes, which a key must have.
 
     For instance:
 
@@ -183,7 +185,10 @@ def rotate(
     key_id: IdArgument,
     overlap: Annotated[
         str | None,
-        typer.Option(help="How long the old secret goes on working: 24h, 30m, 0. Default: the gateway's, a day."),
+        typer.Option(
+            help="How long the old secret goes on working: 24h, 30m, 1d or 0; a year at most. Default: the gateway's, a"
+            " day."
+        ),
     ] = None,
     as_json: JsonOption = False,
     url: UrlOption = None,

@@ -24,6 +24,7 @@ WhereOption = Annotated[
     list[str] | None,
     typer.Option("--where", "-w", help="Only these, such as team=search; may be repeated.", metavar="DIM=VALUE"),
 ]
+_BY_PLACE = "text on a terminal, markdown elsewhere"
 ZoneOption = Annotated[str, typer.Option("--time-zone", help="Of days and months, such as Europe/Berlin.")]
 
 
@@ -40,7 +41,13 @@ def usage(
         int | None, typer.Option(min=1, max=10_000, help="At most so many lines. Default: 1000, in files all.")
     ] = None,
     after: Annotated[str, typer.Option(help="Go on behind the last line that was shown.", metavar="NEXT")] = "",
-    form: Annotated[str, typer.Option("--format", help="table, csv, json, or focus (FinOps FOCUS 1.2 CSV).")] = "table",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="table (in a pipe: tab-separated lines), csv, json, or focus (FinOps FOCUS 1.2 CSV).",
+        ),
+    ] = "table",
     config: DatabaseOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -79,7 +86,9 @@ def statement(
     team: Annotated[str, typer.Option(help="Whose.")],
     month: Annotated[str, typer.Option(help="Such as 2026-11.", metavar="YYYY-MM")],
     time_zone: ZoneOption = "UTC",
-    form: Annotated[str, typer.Option("--format", help="text, markdown, html, csv or json.")] = "text",
+    form: Annotated[
+        str, typer.Option("--format", help="text, markdown, html, csv or json.", show_default=_BY_PLACE)
+    ] = "",
     config: DatabaseOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -115,7 +124,7 @@ def reconcile(
     ] = None,
     tolerance: Annotated[str, typer.Option(help="What may differ, as a share.")] = "1%",
     tolerance_usd: Annotated[float, typer.Option(min=0, help="What may always differ, in dollars.")] = 0.01,
-    form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
+    form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.", show_default=_BY_PLACE)] = "",
     config: DatabaseOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:

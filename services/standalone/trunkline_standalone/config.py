@@ -3,7 +3,8 @@
 from msgspec import Struct, structs
 
 from trunkline_kit.errors import ConfigError
-from trunkline_kit.settings import Deployment, Listen, Model, Provider, Route, Settings, Worker, WorkerProvider
+from trunkline_kit.settings import Deployment, Listen, Model, Provider, Route, Settings, WorkerProvider
+from trunkline_kit.workers import Worker
 
 GENERATOR = "smollm2-135m-instruct"
 ENCODER = "all-minilm-l6-v2"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trunkline_kit.errors import TrunklineError
+from trunkline_kit.printable import printable_lines
 
 FAILED = 1
 INTERRUPTED = 130
@@ -30,7 +31,7 @@ def told_plainly(*, debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        print(f"trunkline: {explain(error)}", file=sys.stderr)  # noqa: T201 - the command's voice
+        print(f"trunkline: {printable_lines(explain(error))}", file=sys.stderr)  # noqa: T201 - the command's voice
         sys.exit(FAILED)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from trunkline_kit.errors import InvalidRequest
 from trunkline_kit.tenants import Budget, Limit, Period
+from trunkline_policy.money import usd_plain
 
 LIMIT_FORMS = "requests:600/60s, tokens:200000/1m or concurrent:32"
 BUDGET_FORMS = "500/month, 20/day@Europe/Berlin or 1000/total"
@@ -38,7 +39,7 @@ def seconds_of(text: str) -> float:
     """`60`, `60s`, `1m`, `2h`, `1d`. Raises InvalidRequest."""
     found = _WINDOW.fullmatch(text)
     if found is None:
-        raise InvalidRequest(f"{text!r} is no time: give 60s, 1m, 2h or 1d")
+        raise InvalidRequest(f"{text!r} is no duration: give 60s, 30m, 24h, 1d or a number of seconds")
     return float(found["count"]) * _SECONDS[found["unit"]]
 
 
@@ -56,7 +57,7 @@ def moment_of(text: str, now: datetime, *, ago: bool = False) -> datetime | None
 
     Raises InvalidRequest.
     """
-    if text == NEVER:
+    if text == NEVER and not ago:
         return None
     age = _AGE.fullmatch(text)
     if age is not None:
@@ -64,7 +65,8 @@ def moment_of(text: str, now: datetime, *, ago: bool = False) -> datetime | None
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InvalidRequest(f"{text!r} is no time: give 90d, 12h, 2w, 2027-01-31 or {NEVER}") from error
+        forms = "7d, 12h, 2w or 2026-11-01" if ago else f"90d, 12h, 2w, 2027-01-31 or {NEVER}"
+        raise InvalidRequest(f"{text!r} is no time: give {forms}") from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -73,13 +75,18 @@ def told_limit(limit: Limit) -> str:
     if limit.concurrent is not None:
         return f"concurrent:{limit.concurrent}"
     measure, amount = ("requests", limit.requests) if limit.requests is not None else ("tokens", limit.tokens)
-    return f"{measure}:{amount}/{limit.per_s or 1:g}s"
+    return f"{measure}:{amount}/{told_seconds(limit.per_s or 1)}s"
+
+
+def told_seconds(seconds: float) -> str:
+    """As `seconds_of` takes them: without an exponent."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
 def told_budget(budget: Budget) -> str:
     """As `budget_of` takes it."""
     zone = "" if budget.time_zone == "UTC" else f"@{budget.time_zone}"
-    return f"{budget.amount_usd:g}/{budget.period.value}{zone}"
+    return f"{usd_plain(budget.amount_usd)}/{budget.period.value}{zone}"
 
 
 def told_bounds(limits: Sequence[Limit], budgets: Sequence[Budget]) -> str:

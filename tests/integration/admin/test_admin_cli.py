@@ -214,3 +214,20 @@ def test_as_a_process_of_its_own(with_commands):
         assert failed.stderr.startswith("trunkline: there is no key")
 
     with_commands(scenario)
+
+
+def test_prices_at_run_time(with_commands):
+    def scenario(trunkline):
+        assert "input_usd: no price" in trunkline.error("prices", "set", "up", "fake")
+        assert "there is no provider 'nobody'" in trunkline.error("prices", "set", "nobody", "*", "--input", "1")
+        made = trunkline.json("prices", "set", "up", "fake*", "--team", "filed", "--input", "0.000018", "--output", "0")
+        assert (made["model"], made["team"], made["output_usd"]) == ("fake*", "filed", 0)
+        changed = trunkline.json("prices", "set", "up", "fake*", "--team", "filed", "--gpu-second", "2")
+        assert (changed["id"], changed["input_usd"], changed["gpu_second_usd"]) == (made["id"], None, 2)
+        _, *rows = trunkline.lines("prices", "list")
+        assert [row[1:4] for row in rows] == [["up", "*", ""], ["up", "fake*", "filed"]]
+        assert rows[1][4].endswith("GPU $2 a second, shared by 1")
+        trunkline.out("prices", "remove", made["id"])
+        assert len(trunkline.lines("prices", "list")) == 2
+
+    with_commands(scenario)

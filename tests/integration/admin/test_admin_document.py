@@ -37,7 +37,7 @@ KNOWN = {
     "keys": {"id": "key-1", "team": "team-1"},
     "tags": {"id": "tag-1"},
     "models": {"id": "fake"},
-    "prices": {"id": "price-1", "provider": "up"},
+    "prices": {"id": "price-1", "provider": "up", "input_usd": 1},
 }
 
 

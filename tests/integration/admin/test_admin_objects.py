@@ -126,6 +126,19 @@ async def test_a_wrong_body_is_refused_with_its_field(admin):
         assert param is None or told == param, body
 
 
+async def test_limits_of_the_default_org_and_team_need_nobody_to_make_them_first(admin):
+    for plural in ("orgs", "teams"):
+        assert (await admin.done("GET", f"/{plural}/default"))["version"] == 0
+        await admin.done("PUT", f"/{plural}/default/budgets/day", {"amount_usd": 5})
+        made = await admin.done("PUT", f"/{plural}/default/limits/concurrent", {"concurrent": 3})
+        assert (made["declared"], len(made["budgets"]), len(made["limits"])) == (False, 1, 1)
+        await admin.done("DELETE", f"/{plural}/default")
+        assert (await admin.done("GET", f"/{plural}/default"))["limits"] == []
+        assert (await admin.refused("DELETE", f"/{plural}/default"))[:2] == (409, "conflict")
+    changed = await admin.done("PATCH", "/teams/default", {"weight": 2})
+    assert changed["weight"] == 2
+
+
 JSON = {"content-type": "application/json"}
 NO_BODIES = [
     ({"data": b"{", "headers": JSON}, 400),
@@ -192,7 +205,7 @@ async def test_lists_are_filtered(admin):
     await admin.done("POST", "/projects", {"id": "p", "team": "mine"})
     await admin.done("POST", "/keys", {"id": "a", "team": "mine", "project": "p", "disabled": True})
     await admin.done("POST", "/keys", {"id": "b", "team": "mine", "priority": "batch"})
-    await admin.done("POST", "/prices", {"provider": "up", "team": "mine"})
+    await admin.done("POST", "/prices", {"provider": "up", "team": "mine", "input_usd": 1})
 
     async def ids(path):
         return [entry["id"] for entry in (await admin.done("GET", path))["data"]]
@@ -248,7 +261,7 @@ async def test_paths_and_methods_that_are_not_there(admin):
 
 async def test_without_a_database_what_the_file_says_is_shown(open_admin):
     async with open_admin(stores={}) as admin:
-        assert (await admin.done("GET", "/teams"))["data"][0]["id"] == "filed"
+        assert [team["id"] for team in (await admin.done("GET", "/teams"))["data"]] == ["default", "filed"]
         assert await admin.refused("POST", "/teams", {"id": "x"}) == (503, "store_unavailable", None)
         assert await admin.refused("GET", "/audit") == (503, "store_unavailable", None)
         assert await admin.refused("GET", "/usage") == (503, "store_unavailable", None)

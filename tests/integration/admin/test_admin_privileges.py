@@ -2,6 +2,8 @@
 
 import re
 
+from prometheus_client import CollectorRegistry
+
 from trunkline_gateway.admin.operations import BASE
 from trunkline_gateway.admin.routes import AdminParts, admin_routes
 from trunkline_gateway.http_app import http_app
@@ -47,7 +49,7 @@ def test_names_of_operations_and_routes_differ():
 def test_there_is_no_way_past_the_table():
     """All of the application below the base is the one mount that routes by the table."""
     parts = AdminParts(registry=None, spending=None, reports=None, clock=SystemClock())
-    app = http_app(None, admin_routes(parts))
+    app = http_app(None, CollectorRegistry(), admin_routes(parts))
     below = [route.path for route in app.routes if route.path.startswith("/admin")]
     assert below == [BASE]
 

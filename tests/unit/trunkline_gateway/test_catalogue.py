@@ -1,7 +1,5 @@
 """Names of a configuration: models, aliases, routes, and who may use them."""
 
-from random import Random
-
 import pytest
 
 from trunkline_gateway.auth import Principal
@@ -17,8 +15,11 @@ TREE = {
         "big": {
             "deployments": [{"provider": "up", "model": "x", "weight": 3}, {"provider": "w", "model": "y"}],
             "aliases": ["large"],
-            "fallbacks": {"on_error": ["small"]},
+            "fallbacks": {"on_error": ["small"], "on_context_window": ["long"], "on_content_policy": ["lax"]},
+            "breaker": {"failures": 7},
         },
+        "long": {"deployments": [{"provider": "w", "model": "l", "context_tokens": 9000}]},
+        "lax": {"deployments": [{"provider": "w", "model": "x"}]},
         "small": {"deployments": [{"provider": "w", "model": "s"}]},
     },
     "routes": {"auto": {"otherwise": ["big"]}},
@@ -37,7 +38,7 @@ def catalogue():
 def test_names_aliases_and_routes_are_found(catalogue):
     assert catalogue.resolve("large", ANYONE).name == "big"
     assert catalogue.resolve("auto", ANYONE).otherwise == ("big",)
-    assert catalogue.visible(ANYONE) == ["big", "small", "auto"], "aliases are understood, not listed"
+    assert catalogue.visible(ANYONE) == ["big", "long", "lax", "small", "auto"], "aliases are understood, not listed"
     assert catalogue.created_s == 7
 
 
@@ -51,7 +52,11 @@ def test_what_is_not_there_and_what_is_not_allowed_look_the_same(catalogue):
     assert texts[0] == texts[1]
 
 
-def test_targets_are_the_model_then_its_fallbacks_then_what_else_was_decided(catalogue):
-    targets = catalogue.targets(["big"], Random(1))
-    assert [target.model for target in targets] == ["big", "big", "small"]
-    assert [target.model for target in catalogue.targets(["small", "big"], Random(1))] == ["small", "big", "big"]
+def test_an_offer_knows_its_deployments_and_where_it_may_lead(catalogue):
+    big = catalogue.offers["big"]
+    assert [(target.key, target.weight) for target in big.targets] == [("up/x", 3), ("w/y", 1)]
+    assert big.leads_to == ("small", "long", "lax")
+    assert big.watch.peers == (("up", "x"), ("w", "y"))
+    assert big.watch.outlier is not None
+    assert big.watch.breaker.failures == 7
+    assert catalogue.offers["small"].watch.outlier is None, "nobody to compare it with"

@@ -80,8 +80,11 @@ def test_usage_of_any_shape_never_breaks_an_answer(usage, tokens):
 
 
 @pytest.mark.parametrize("data", [b"{", b"[1]", b"null", b'{"choices":3}', b"\xff", b"[" * 100_000])
-def test_what_is_not_a_chunk_is_an_error(data):
-    assert chunk_of(data).error
+def test_what_is_not_a_chunk_is_malformed_and_means_nothing(data):
+    chunk = chunk_of(data)
+    assert chunk.malformed
+    assert not chunk.data
+    assert not is_meaningful(chunk)
     with pytest.raises(UpstreamError):
         look(data)
 

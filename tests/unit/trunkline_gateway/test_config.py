@@ -19,10 +19,12 @@ def settings(**tree):
     ("tree", "text"),
     [
         ({"providers": {}}, r"models.m.deployments\[0\]: there is no provider 'up'"),
-        ({"providers": {"up": {"kind": "anthropic"}}}, "kind anthropic, which this version cannot serve yet"),
-        (
-            {"models": {"m": {**MODEL["m"], "fallbacks": {"on_error": ["z"]}}}},
-            "fallbacks.on_error: there is no model 'z'",
+        *(
+            (
+                {"models": {"m": {**MODEL["m"], "fallbacks": {kind: ["z"]}}}},
+                f"fallbacks.{kind}: there is no model 'z'",
+            )
+            for kind in ("on_error", "on_context_window", "on_content_policy")
         ),
         ({"routes": {"m": {"otherwise": ["m"]}}}, "routes.m: a model has the same name"),
         ({"routes": {"auto": {"otherwise": ["z"]}}}, "routes.auto.otherwise: there is no model 'z'"),
@@ -48,14 +50,6 @@ def test_a_plain_configuration_leaves_nothing_unenforced():
 def test_everything_that_does_nothing_yet_is_said_once():
     tree = settings(
         providers={"up": {**UP["up"], "bills_after_disconnect": True}, "a": {"kind": "anthropic"}},
-        models={
-            "m": {
-                **MODEL["m"],
-                "balance": "least_busy",
-                "hedge": {},
-                "fallbacks": {"on_context_window": ["m"], "on_content_policy": ["m"]},
-            }
-        },
         policies={
             "p": {
                 "guardrails": {
@@ -69,11 +63,6 @@ def test_everything_that_does_nothing_yet_is_said_once():
     places = [line.split(":")[0] for line in unenforced(tree)]
     assert places == [
         "providers.up.bills_after_disconnect",
-        "providers.a",
-        "models.m.hedge",
-        "models.m.fallbacks.on_context_window",
-        "models.m.fallbacks.on_content_policy",
-        "models.m.balance",
         "policies.p.guardrails.output",
         "policies.p.guardrails.input",
         "policies.p.cache.semantic",

@@ -1,10 +1,12 @@
 """The outermost layer: ids, the bound, the last word."""
 
+import asyncio
+
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from trunkline_gateway.edge import Edge, Visit, visit_of
+from trunkline_gateway.edge import ADMIN_REQUESTS_MAX, Edge, Visit, visit_of
 from trunkline_kit.errors import ModelNotFound
 
 
@@ -76,3 +78,44 @@ async def test_over_the_bound_only_the_api_is_refused():
     sent, _ = await called(answering(), scope(), limit=0)
     assert sent[0]["status"] == 503
     assert (await called(answering(), scope("/livez"), limit=0))[0][0]["status"] == 200
+
+
+async def test_the_admin_api_gets_in_when_the_gateway_is_full_and_cannot_fill_it():
+    sent, waiting = [], asyncio.Event()
+
+    async def send(message):
+        sent.append(message)
+
+    async def held(given, receive, send):
+        await waiting.wait()
+
+    edge = Edge(held, 1, Gauge("in_flight", "x", registry=CollectorRegistry()))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(edge(scope("/v1/models"), None, send))
+        for _ in range(ADMIN_REQUESTS_MAX):
+            group.create_task(edge(scope("/admin/v1/keys"), None, send))
+        await asyncio.sleep(0)
+        assert sent == []
+        await edge(scope("/admin/v1/keys"), None, send)
+        assert sent[0]["status"] == 503
+        waiting.set()
+
+
+def test_proxies_that_each_write_a_line_write_one_list():
+    visit = Visit(
+        [(b"x-forwarded-for", b"198.51.100.7"), (b"accept", b"*/*"), (b"x-forwarded-for", b"10.0.0.2")], "10.0.0.1"
+    )
+    assert visit.credentials.forwarded == "198.51.100.7,10.0.0.2"
+    assert visit.credentials.peer == "10.0.0.1"
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/models"])
+async def test_errors_speak_the_dialect_of_their_path(path):
+    async def failing(given, receive, send):
+        raise ModelNotFound("no")
+
+    sent, _ = await called(failing, scope(path))
+    body = msgspec.json.decode(sent[1]["body"])
+    assert body.get("type") == ("error" if path == "/v1/messages" else None)
+    names = [name for name, _ in sent[0]["headers"]]
+    assert (b"request-id" in names) == (path == "/v1/messages")

@@ -8,7 +8,7 @@ import pytest
 from trunkline_gateway.config import ExtraKey, GatewayConfig
 from trunkline_gateway.directory.objects import Item, Kind, KnownSecret
 from trunkline_gateway.hashing import Hasher, sha256_of
-from trunkline_gateway.keys import Principals, ring_of
+from trunkline_gateway.keys import Principals, declared_secrets, ring_of
 from trunkline_gateway.tenancy import tenants_of
 from trunkline_kit.config import decode
 from trunkline_kit.errors import ConfigError
@@ -39,7 +39,8 @@ def config_of(tree=TREE, **more):
 
 def ring(config, items=None, secrets=(), environment=None):
     principals = Principals().of(tenants_of(config, items or {}))
-    return ring_of(config, principals, secrets, HASHER, environment or {"K": "secret"})
+    declared = declared_secrets(config, HASHER, environment or {"K": "secret"})
+    return ring_of(principals, declared, secrets, HASHER)
 
 
 def of(key):

@@ -23,6 +23,9 @@ from trunkline_gateway.clients import Clients
 from trunkline_gateway.config import GatewayConfig
 from trunkline_gateway.door import Door, sane_traceparent
 from trunkline_gateway.edge import Visit
+from trunkline_gateway.fleet.deployments import Fleet
+from trunkline_gateway.fleet.meters import FleetMeters
+from trunkline_gateway.fleet.planning import Planner
 from trunkline_gateway.hashing import Hasher
 from trunkline_gateway.http_app import http_app, routes_of
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
@@ -57,6 +60,9 @@ class Giving:
     def __init__(self, result):
         self.result = result
 
+    def streams_whole(self, call, target):
+        return False
+
     async def whole(self, call, target, terms):
         if isinstance(self.result, Exception):
             raise self.result
@@ -77,11 +83,13 @@ def registry():
 def pipeline_of(clock, registry):
     def made(result):
         meters = Meters(registry)
+        fleet = Fleet(clock, FleetMeters(registry))
         admission = Admission(None, AdmissionMeters(registry), clock)
         parts = Parts(
             gate=Gate(WaitingRoom(admission, QueueMeters(registry), 0), Estimator(), clock),
             analyst=Analyst(Clients(None, None, None, {}), meters),
-            attempts=Attempts(Tracing(), meters, Random(1)),
+            attempts=Attempts(Tracing(), meters, fleet, Random(1)),
+            planner=Planner(fleet, Random(1)),
             meters=meters,
             tracing=Tracing(),
             clock=clock,
@@ -157,13 +165,14 @@ async def test_a_request_sees_one_configuration(pipeline_of, clock):
 
 def test_the_application_has_its_routes_and_no_pages_of_the_framework(pipeline_of, clock):
     door = Door(pipeline_of(None), clock, 100)
-    paths = {route.path for route in http_app(door).routes}
+    paths = {route.path for route in http_app(door, CollectorRegistry()).routes}
     assert {
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/embeddings",
         "/v1/models",
         "/livez",
+        "/metrics",
         "/openapi.json",
     } <= paths
     assert not [path for path in paths if path.startswith("/schema")]
@@ -171,12 +180,17 @@ def test_the_application_has_its_routes_and_no_pages_of_the_framework(pipeline_o
 
 def test_the_document_describes_bodies_streams_and_errors(pipeline_of, clock):
     door = Door(pipeline_of(None), clock, 100)
-    told = msgspec.json.decode(document(routes_of(door)))
+    told = msgspec.json.decode(document(routes_of(door, CollectorRegistry())))
     chat = told["paths"]["/v1/chat/completions"]["post"]
     assert chat["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ChatRequest"}
     assert set(chat["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
-    assert set(chat["responses"]) == {"200", "400", "401", "404", "413", "429", "502", "503", "504"}
+    assert set(chat["responses"]) == {"200", "400", "401", "403", "404", "413", "429", "502", "503", "504"}
     assert told["paths"]["/livez"]["get"]["security"] == []
+    assert set(told["paths"]["/livez"]) == {"get"}
+    metrics = told["paths"]["/metrics"]["get"]
+    assert metrics.get("security") != [], "it needs a key"
+    assert {"200", "401", "403"} <= set(metrics["responses"])
+    assert set(metrics["responses"]["200"]["content"]) == {"text/plain"}
     names = [handler.operation_id for handler in (*model_routes(door), *health_routes(door))]
     assert names == ["listModels", "retrieveModel", "livez", "readyz", "index"]
 

@@ -54,7 +54,7 @@ async def test_a_key_that_was_rotated_in_its_file_is_taken_up(pool, config, secr
     after = await pool.providers(config)
     assert after["keyed"] is not before["keyed"]
     assert after["open"] is before["open"]
-    assert after["keyed"]._session.headers["authorization"] == "Bearer sk-second"
+    assert after["keyed"].inner._account._session.headers["authorization"] == "Bearer sk-second"
     assert (await pool.providers(config))["keyed"] is after["keyed"]
 
 

@@ -97,6 +97,34 @@ async def test_a_caller_who_leaves_after_the_cut_was_told_is_cancelled():
         await task
 
 
+async def test_leaving_and_a_cut_at_once_inside_two_scopes_is_leaving():
+    standing = Standing(ANN)
+
+    async def request():
+        with standing.scope(), standing.scope():
+            await for_ever()
+
+    task = await started(request())
+    standing.cut("gone")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_when_all_was_said_nothing_is_cut():
+    standing = Standing(ANN)
+
+    async def request():
+        with standing.scope():
+            standing.over()
+            await asyncio.sleep(0)
+            return "kept"
+
+    task = await started(request())
+    standing.cut("gone")
+    assert await task == "kept"
+
+
 async def test_a_cut_outside_of_it_does_nothing():
     standing = Standing(ANN)
     standing.cut("gone")

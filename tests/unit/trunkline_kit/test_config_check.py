@@ -80,9 +80,32 @@ def test_what_is_odd_is_a_warning():
     require_valid(decode(BASE | {"providers": spare}, Settings))
 
 
-def test_a_fallback_that_is_not_followed_yet_may_lead_nowhere():
-    model = MODEL | {"fallbacks": {"on_context_window": ["huge"]}}
-    assert findings(Level.ERROR, models={"small": model}) == []
-    assert findings(Level.WARNING, models={"small": model}) == [
-        "models.small.fallbacks.on_context_window: no model `huge`"
+LIMITS = [{"tokens": 5, "per_s": 60}, {"tokens": 9, "per_s": 60}, {"tokens": 9, "per_s": 1}]
+BUDGETS = [{"amount_usd": 1, "period": "day"}, {"amount_usd": 2, "period": "day", "time_zone": "Europe/Berlin"}]
+
+
+@pytest.mark.parametrize("place", ["orgs", "teams", "projects", "tags"])
+def test_two_bounds_of_one_kind_at_one_owner_are_odd(place):
+    assert findings(Level.WARNING, **{place: {"x": {"limits": LIMITS, "budgets": BUDGETS}}}) == [
+        f"{place}.x.limits: 2 limits on tokens per 60 s; only the tightest holds",
+        f"{place}.x.budgets: 2 budgets of one period, day; keep one of them",
     ]
+
+
+def test_so_they_are_of_keys_models_and_end_users():
+    bounds = {"limits": [{"concurrent": 1}, {"concurrent": 2}]}
+    key = {"id": "k", "secret": "env:K", **bounds, "end_user": bounds}
+    models = BASE["models"] | {"small": MODEL | bounds}
+    told = findings(Level.WARNING, keys=[key], models=models)
+    assert [text.partition(":")[0] for text in told] == [
+        "models.small.limits",
+        "keys[0].limits",
+        "keys[0].end_user.limits",
+    ]
+    assert all("2 limits on concurrent; only" in text for text in told)
+
+
+@pytest.mark.parametrize("kind", ["on_error", "on_context_window", "on_content_policy"])
+def test_no_fallback_may_lead_nowhere(kind):
+    model = MODEL | {"fallbacks": {kind: ["huge"]}}
+    assert findings(Level.ERROR, models={"small": model}) == [f"models.small.fallbacks.{kind}: no model `huge`"]

@@ -3,7 +3,8 @@
 import pytest
 
 from trunkline_kit.config import decode
-from trunkline_kit.config_check import Level, check
+from trunkline_kit.config_check import Level, check, require_valid
+from trunkline_kit.errors import ConfigError
 from trunkline_kit.oidc_check import oidc_errors, oidc_warnings
 from trunkline_kit.settings import Settings
 
@@ -42,8 +43,11 @@ def test_errors(oidc, path):
 
 
 def test_a_key_of_the_same_name():
-    key = {"id": "corp", "secret": f"sha256:{'0' * 64}"}
-    assert paths(oidc_errors(settings({"keys": [key]}))) == [""]
+    for key_id, found in (("corp", [""]), ("corp/ann", [""]), ("corp-2", []), ("x/corp", [])):
+        key = {"id": key_id, "secret": f"sha256:{'0' * 64}"}
+        assert paths(oidc_errors(settings({"keys": [key]}))) == found
+    with pytest.raises(ConfigError, match="key `corp/x` is named like its tokens"):
+        require_valid(settings({"keys": [{"id": "corp/x", "secret": "env:K"}]}))
 
 
 @pytest.mark.parametrize(

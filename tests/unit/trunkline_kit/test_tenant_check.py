@@ -5,7 +5,7 @@ import pytest
 from trunkline_kit.config import decode
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.settings import Settings
-from trunkline_kit.tenant_check import problems_of, tenant_problems
+from trunkline_kit.tenant_check import problems_of, refusals_of, tenant_problems
 from trunkline_kit.tenants import Budget, KeySpec, Limit, PerEndUser, Period, Team
 
 KEY = {"id": "k", "secret": "env:K"}
@@ -94,8 +94,37 @@ def test_a_network_has_to_be_one(network):
     assert [path for path, _ in problems_of(KeySpec(networks=("10.1.2.3/8", network)))] == ["networks[1]"]
 
 
+@pytest.mark.parametrize("more", [{}, {"cache_read_usd": 1}, {"gpu_requests": 4}])
+def test_an_override_without_a_price_would_give_a_model_away(more):
+    (told,) = problems(prices={"overrides": [{"provider": "p", **more}]})
+    names = "input_usd, output_usd, request_usd, gpu_second_usd"
+    assert told == f"prices.overrides[0].input_usd: no price: give one of {names}; 0 for a model that is free"
+
+
+@pytest.mark.parametrize("name", ["input_usd", "output_usd", "request_usd", "gpu_second_usd"])
+def test_one_price_is_enough_and_zero_is_one(name):
+    assert problems(prices={"unpriced": "refuse", "overrides": [{"provider": "p", name: 0}]}) == []
+
+
 def test_one_object_is_checked_by_itself():
     wrong = Budget(amount_usd=1, period=Period.DAY, time_zone="Mars")
     team = Team(limits=(Limit(concurrent=1), Limit()), end_user=PerEndUser(budgets=(wrong,)))
     assert [path for path, _ in problems_of(team)] == ["limits[1]", "end_user.budgets[0].time_zone"]
     assert list(problems_of(KeySpec(networks=("2001:db8::1", "0.0.0.0/0")))) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "paths"),
+    [
+        (KeySpec(models=()), ["models"]),
+        (KeySpec(scopes=()), ["scopes"]),
+        (Team(limits=(Limit(requests=1, per_s=1), Limit(requests=2, per_s=1.0))), ["limits"]),
+        (Team(limits=(Limit(requests=1, per_s=1), Limit(requests=1, per_s=2), Limit(tokens=1, per_s=1))), []),
+        (Team(budgets=(Budget(amount_usd=1, period=Period.DAY), Budget(amount_usd=2, period=Period.DAY))), ["budgets"]),
+        (Team(end_user=PerEndUser(limits=(Limit(concurrent=1),) * 2)), ["end_user.limits"]),
+        (Team(limits=(Limit(), Limit())), []),
+    ],
+)
+def test_what_is_not_to_be_written(spec, paths):
+    assert [path for path, _ in refusals_of(spec)] == paths
+    assert not paths or not list(problems_of(spec)), "what has it is served"

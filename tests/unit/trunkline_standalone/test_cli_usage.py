@@ -37,7 +37,7 @@ def test_what_is_not_understood_is_exit_code_2(arguments):
         (["--bucket", "minute"], "a bucket is one of hour, day, week, month"),
         (["--time-zone", "Mars"], "'Mars' is no time zone"),
         (["statement", "--team", "x", "--month", "May"], "'May' is no month"),
-        (["reconcile", "--invoice", "/none.csv", "--provider", "x"], "No such file or directory (/none.csv)"),
+        (["reconcile", "--invoice", "/none.csv", "--provider", "x"], "cannot read the invoice /none.csv: No such file"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_1(tmp_path, arguments, told):

@@ -3,7 +3,8 @@ import pytest
 from trunkline_kit.config import decode
 from trunkline_kit.config_check import check
 from trunkline_kit.errors import ConfigError
-from trunkline_kit.settings import Listen, Settings, Worker
+from trunkline_kit.settings import Listen, Settings
+from trunkline_kit.workers import Worker
 from trunkline_standalone.config import default_settings, local_workers, on_port
 
 

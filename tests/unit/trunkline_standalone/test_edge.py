@@ -16,6 +16,12 @@ def test_our_errors_speak_for_themselves(capsys):
     assert captured.out == ""
 
 
+def test_what_an_error_quotes_gives_no_orders_to_the_terminal(capsys):
+    with pytest.raises(SystemExit), told_plainly(debug=False):
+        raise Conflict("no model \x1b]0;x\x07")
+    assert capsys.readouterr().err == "trunkline: no model \ufffd]0;x\ufffd\n"
+
+
 def test_debug_shows_the_traceback():
     with pytest.raises(Conflict), told_plainly(debug=True):
         raise Conflict("x")

@@ -82,5 +82,20 @@ def test_moments():
             moment_of(text, NOW)
 
 
+def test_a_moment_in_the_past_is_never_never():
+    for text in ("never", "soon"):
+        with pytest.raises(InvalidRequest, match=r"give 7d, 12h, 2w or 2026-11-01$"):
+            moment_of(text, NOW, ago=True)
+    with pytest.raises(InvalidRequest, match="or never"):
+        moment_of("soon", NOW)
+
+
+def test_nothing_is_told_with_an_exponent():
+    budget = Budget(amount_usd=0.000018, period=Period.DAY)
+    year = Limit(tokens=5, per_s=31_622_400)
+    assert told_bounds((year,), (budget,)) == "tokens:5/31622400s $0.000018/day"
+    assert told_budget(Budget(amount_usd=9_000_000, period=Period.TOTAL)) == "9000000/total"
+
+
 def test_bounds_in_one_line():
     assert told_bounds((Limit(concurrent=3),), (Budget(amount_usd=5, period=Period.DAY),)) == "concurrent:3 $5/day"

@@ -23,12 +23,6 @@ def measure_of(limit: Limit) -> Measure:
     return given[0]
 
 
-def amount_of(limit: Limit) -> int:
-    """How many. Raises InvalidRequest."""
-    amount: int = getattr(limit, measure_of(limit))
-    return amount
-
-
 def with_limit(spec: Spec, limit: Limit) -> Spec:
     """In place of the one of the same measure and window, or at the end."""
     slot = (measure_of(limit), limit.per_s)

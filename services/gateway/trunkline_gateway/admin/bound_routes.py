@@ -5,7 +5,6 @@ from msgspec import Struct
 from trunkline_gateway.admin.bodies import decoded
 from trunkline_gateway.admin.bound_edits import (
     MEASURES,
-    amount_of,
     measure_of,
     with_budget,
     with_limit,
@@ -66,7 +65,9 @@ def _limit_row(bound: Bound[Limit]) -> LimitRow:
         level=bound.item.kind.value,
         owner=bound.item.id,
         measure=measure_of(bound.terms),
-        amount=amount_of(bound.terms),
+        requests=bound.terms.requests,
+        tokens=bound.terms.tokens,
+        concurrent=bound.terms.concurrent,
         per_s=bound.terms.per_s,
         each_end_user=bound.each_end_user,
         declared=bound.item.declared,

@@ -7,7 +7,7 @@ from trunkline_gateway.admin.operations import Answer, Call
 from trunkline_gateway.admin.shapes import view_of
 from trunkline_gateway.directory.objects import Draft, Item, Kind, Spec
 from trunkline_gateway.directory.registry import Registry
-from trunkline_kit.errors import ObjectNotFound, VersionMismatch
+from trunkline_kit.errors import Conflict, ObjectNotFound, VersionMismatch
 
 TRIES_MAX = 5
 """Of a change that names no version, when others change the same object at the same time."""
@@ -18,7 +18,8 @@ Change = Callable[[Spec], Spec]
 async def changed(registry: Registry, kind: Kind, call: Call, change: Change, absent: Spec | None = None) -> Item:
     """Read the object of the call, change it, write it; again where somebody was faster and no version was named.
 
-    One that is not there is made out of `absent`, if that is given and no version was named.
+    One that is not there is made out of `absent`, if that is given and no version was named; one that is implied, of
+    what it implies.
 
     Raises ObjectNotFound, VersionMismatch, Conflict, StoreUnavailable and what `change` raises.
     """
@@ -37,10 +38,20 @@ async def _changed_once(registry: Registry, kind: Kind, call: Call, change: Chan
     except ObjectNotFound:
         if absent is None or call.if_match != IfMatch():
             raise
-        return (await registry.create(Draft(kind=kind, id=call.id, spec=change(absent)), call.actor)).item
+        return await _made(registry, Draft(kind=kind, id=call.id, spec=change(absent)), call)
     call.if_match.require(item.version)
     draft = Draft(kind=kind, id=item.id, spec=change(item.spec))
+    if item.implied:
+        return item if draft.spec == item.spec else await _made(registry, draft, call)
     return await registry.update(draft, call.actor, if_version=item.version)
+
+
+async def _made(registry: Registry, draft: Draft, call: Call) -> Item:
+    try:
+        return (await registry.create(draft, call.actor)).item
+    except Conflict as error:
+        # Somebody was faster: it is there now, and is read again.
+        raise VersionMismatch(error.message, param=error.param) from error
 
 
 async def version_asked(registry: Registry, kind: Kind, call: Call) -> int | None:

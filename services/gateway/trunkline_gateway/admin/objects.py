@@ -33,6 +33,11 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         """In names of operations."""
         return self.kind.value.capitalize()
 
+    @property
+    def list_title(self) -> str:
+        """In the name of the operation that lists them: `listModels` lists what a key may ask for."""
+        return "ModelBounds" if self.kind is Kind.MODEL else self.plural.capitalize()
+
 
 NOUNS = (
     Noun(kind=Kind.ORG, plural="orgs", about="an org"),
@@ -86,7 +91,7 @@ def _routes(noun: Noun, registry: Registry) -> list[Route]:
 
 def _listing(noun: Noun, path: str, answer: Any) -> Operation:
     return Operation(
-        id=f"list{noun.plural.capitalize()}",
+        id=f"list{noun.list_title}",
         method="GET",
         path=path,
         scope=Scope.ADMIN_READ,

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from trunkline_gateway.admin.etags import IfMatch
+from trunkline_gateway.admin.faults import fault_of
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.directory.objects import Actor
 from trunkline_kit.errors import InvalidRequest
@@ -129,8 +130,7 @@ def _converted(found: Mapping[str, str | list[str]], kind: type[msgspec.Struct])
     try:
         return msgspec.convert(found, kind, strict=False)
     except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$.")
-        name = place.rstrip("`").partition("[")[0]
-        missing = text.partition("required field `")[2].rstrip("`")
-        param = name or missing or None
-        raise InvalidRequest(f"wrong value for {param}: {text[:1].lower()}{text[1:]}", param=param) from error
+        fault = fault_of(str(error), kind)
+        # Of several values of one parameter the place says nothing.
+        param = fault.param.partition("[")[0] if fault.param else None
+        raise InvalidRequest(fault.message, param=param) from error

@@ -38,17 +38,28 @@ class AdminApp:
         method = scope["method"]  # type: ignore[typeddict-item]  # of HTTP there is one
         match = self._table.find(method, scope["raw_path"].decode("latin-1"))
         operation, visit = match.route.operation, visit_of(scope)
-        visitor = await self._identify(visit)
-        if operation.scope is not None:
-            visitor.principal.require(operation.scope)
+        visitor = await self._allowed(visit, operation)
+        query = query_of(_pairs(scope["query_string"]), operation.query)
+        body = b""
+        if _has_body(operation, visit):
+            body = await body_of(visit, receive)
+            # A key that was revoked while its body was on its way does nothing more.
+            visitor = await self._allowed(visit, operation)
         call = Call(
             visitor=visitor,
             path=match.path,
-            query=query_of(_pairs(scope["query_string"]), operation.query),
-            body=await body_of(visit, receive) if _has_body(operation, visit) else b"",
+            query=query,
+            body=body,
             if_match=if_match(visit.text(b"if-match") if operation.versioned else ""),
         )
         await _send(operation, await match.route.work(call), send)
+
+    async def _allowed(self, visit: Visit, operation: Operation) -> Visitor:
+        """Raises what `Identify` raises, and PermissionDenied for a key that may not do this."""
+        visitor = await self._identify(visit)
+        if operation.scope is not None:
+            visitor.principal.require(operation.scope)
+        return visitor
 
 
 def admin_mount(routes: Sequence[Route], identify: Identify) -> ASGIRouteHandler:

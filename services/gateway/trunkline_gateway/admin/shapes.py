@@ -40,7 +40,9 @@ _SHOWN: list[tuple[str, Any, Any]] = [
     ("created_at", datetime | None, None),
     ("updated_at", datetime | None, None),
 ]
-"""Besides the spec, of every managed object. `declared`: the configuration file has it, so it is read-only here."""
+"""Besides the spec, of every managed object. `declared`: the configuration file has it, so it is read-only here.
+
+`version` is 0 for what was not written through the admin API."""
 
 
 def _made(kind: Kind, suffix: str, fields: "Sequence[tuple[str, Any, Any]]", *, strict: bool) -> type[Struct]:
@@ -107,12 +109,16 @@ class LimitRow(Struct, frozen=True, kw_only=True):
     owner: str
     """The object's id."""
     measure: Literal["requests", "tokens", "concurrent"]
-    amount: int
+    """As in the URL of this limit; which of the next three is not null."""
+    requests: int | None
+    tokens: int | None
+    concurrent: int | None
     per_s: float | None
     """The window; null for concurrent requests."""
     each_end_user: bool
     """Whether it holds for every end user of the owner by itself."""
     declared: bool
+    """Whether the configuration file has it."""
     object: Literal["limit"] = "limit"
 
 

@@ -22,7 +22,7 @@ class UsageAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     data: tuple[dict[str, Any], ...]
     totals: dict[str, Any]
-    next: str = ""
+    next: str | None = None
     note: str = ""
     object: str = "list"
 

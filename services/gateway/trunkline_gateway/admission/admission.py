@@ -29,6 +29,7 @@ NEAR = 2
 """A limit is near when less than so many times a request's estimate is left of it."""
 PEEKS_MAX = 64
 """Counters that are read in one call."""
+_BY_SIZE = frozenset({Measure.TOKENS, Measure.BUDGET})
 _RETRY_S = 1.0
 
 
@@ -39,6 +40,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     when_down: WhenStoreIsDown
     total_s: float
     """The longest that the request may take."""
+    wait_s: float = 0.0
+    """The longest that it may wait after this for other limits, before it begins."""
     tokens: int
     cost_nusd: int | None
     """None where no price is known: then budgets do not apply."""
@@ -125,6 +128,25 @@ class Admission:
         for hold in ticket.holds:
             if hold.lease_key:
                 self._settle(hold, actuals)
+
+    def charge(self, name: str, demand: Demand, at_ms: int) -> None:
+        """Count what was used by a request whose reservation nobody will settle: its gateway is dead. Never waits.
+
+        `at_ms`: when it began. Done twice with one name within two minutes, it counts once.
+        """
+        by_size = tuple(rule for rule in demand.rules if rule.measure in _BY_SIZE)
+        actuals = {Measure.TOKENS: demand.tokens, Measure.BUDGET: demand.cost_nusd or 0}
+        for part in self._parts(msgspec.structs.replace(demand, rules=by_size)):
+            hold = Hold(
+                lease_key=f"tl:{part.tag}:lease:lost-{name}",
+                tag=part.tag,
+                claims=part.claims,
+                measures=tuple(rule.measure for rule in part.rules),
+                admitted_ms=at_ms,
+                due_s=0.0,
+                local=self._memory if self._lanes is None else None,
+            )
+            self._settle(hold, actuals)
 
     def near(self, demand: Demand) -> bool:
         """Whether this request may come to the end of a limit on tokens or of a budget, by what is known of them."""
@@ -216,7 +238,7 @@ class Admission:
             claims=part.claims,
             measures=tuple(rule.measure for rule in part.rules),
             admitted_ms=self._now_ms(),
-            due_s=self._clock.monotonic_s() + demand.total_s + OVERDUE_S,
+            due_s=self._clock.monotonic_s() + demand.wait_s + demand.total_s + OVERDUE_S,
             local=self._memory,
         )
         if self._lanes is None:

@@ -2,7 +2,8 @@
 
 That keeps their order, so what a request gave back is there for the one after it. When the store does not answer in
 time, everybody waiting is told so at once and nobody waits again until it is back. It is asked again and again: at
-once, then at growing intervals. What was to be settled meanwhile is kept and settled then.
+once, then at growing intervals, also where it says each time that it is there and then does not do what it is asked.
+What was to be settled meanwhile is kept and settled then.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ from typing import TypeVar
 
 import msgspec
 
+from trunkline_gateway.admission.complaints import Complaints
 from trunkline_gateway.admission.memory import MemoryLimits
 from trunkline_gateway.admission.meters import AdmissionMeters
 from trunkline_gateway.admission.store import Done, Elsewhere, LimitStore, OperationsRefused
-from trunkline_gateway.admission.wire import Admit, Outcome, Query, Renew, Settle
+from trunkline_gateway.admission.wire import Admit, Op, Outcome, Query, Renew, Settle
 from trunkline_kit.errors import StoreUnavailable
 from trunkline_kit.lifecycle import background
 
@@ -81,6 +83,7 @@ class Batcher:
         self.local = MemoryLimits()
         """What is counted here while the store is down. Forgotten when it goes down the next time: until then it has
         been settled there."""
+        self._complaints = Complaints(log)
         self.on_fall: Callable[[], None] | None = None
         self.on_stray: Astray | None = None
 
@@ -162,8 +165,9 @@ class Batcher:
 
     async def watch(self) -> None:
         """Beat while the store is up, probe while it is down, until closed."""
+        falls = 0
         while not self._closing.is_set():
-            attempt = 0
+            attempt = falls
             while not await self.beat(self._patience.timeout_s):
                 if self._closing.is_set():
                     return
@@ -173,7 +177,11 @@ class Batcher:
                 async with asyncio.timeout(BEAT_S):
                     await self._fell.wait()
             except TimeoutError:
+                falls = 0
                 continue
+            # The first time at once; one that falls again each time that it has answered is given pauses.
+            await asyncio.sleep(PROBES_S[min(falls, len(PROBES_S) - 1)])
+            falls += 1
 
     async def beat(self, timeout_s: float) -> bool:
         """Whether the store is up."""
@@ -205,11 +213,7 @@ class Batcher:
         done = False
         try:
             ops = [item.op if isinstance(item, Waiting) else item for item in batch]
-            outcomes = await self._in_time(self._store.work(ops), self._patience.timeout_s)
-            done = True
-        except OperationsRefused as error:
-            # The same again every time: what was to be settled is given up, its reservations run out.
-            log.error("the store refused a batch: %s", error, extra={"operations": len(batch)})  # noqa: TRY400
+            outcomes = await self._worked(ops)
             done = True
         except StoreUnavailable as error:
             self._down(error)
@@ -221,6 +225,20 @@ class Batcher:
             if not done:
                 self._keep(settles)
             self._hand_out(batch, outcomes, done=done)
+
+    async def _worked(self, ops: Sequence[Op]) -> Sequence[Done]:
+        """Where the store does none of several, each by itself: one that it will never do must not keep others out.
+
+        What is refused alone is given up. Its reservations run out.
+        """
+        try:
+            return await self._in_time(self._store.work(ops), self._patience.timeout_s)
+        except OperationsRefused as error:
+            now_s = asyncio.get_running_loop().time()
+            self._complaints.say(f"the store of limits refused {len(ops)} operations", str(error), now_s)
+            if len(ops) == 1 or error.done:
+                return [None] * len(ops)
+        return [one for op in ops for one in await self._worked([op])]
 
     def _keep(self, settles: Sequence[Settle]) -> None:
         """Whether the store did them is unknown. Done twice, they count once."""

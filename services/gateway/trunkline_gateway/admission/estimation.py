@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from trunkline_policy import estimates
+from trunkline_policy.costs import TOKENS_MAX
 from trunkline_policy.estimates import Script
 
 SAMPLES = 64
@@ -97,7 +98,7 @@ class Estimator:
             script=script,
             size_bytes=size_bytes,
             input_tokens=estimates.input_tokens(size_bytes, ratio),
-            output_tokens=choices * (estimates.OUTPUT_DEFAULT if likely is None else likely),
+            output_tokens=min(TOKENS_MAX, choices * (estimates.OUTPUT_DEFAULT if likely is None else likely)),
             guessed=choices > 0 and likely is None,
         )
 

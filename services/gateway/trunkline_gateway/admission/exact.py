@@ -18,7 +18,7 @@ from types import FunctionType
 from typing import Protocol
 
 from trunkline_gateway import body as bodies
-from trunkline_gateway.openai_types import ChatControl, CompletionControl
+from trunkline_gateway.openai_types import ChatControl, CompletionControl, MessagesControl
 from trunkline_gateway.prompt import text_parts
 from trunkline_gateway.providers.base import Call
 from trunkline_kit.errors import InvalidRequest
@@ -34,6 +34,9 @@ INLINE_BYTES = 4_096
 """A smaller body is counted where it is, a larger one in a thread."""
 BODY_BYTES_MAX = 2 * 1024 * 1024
 """A larger one is estimated: counting it takes a quarter of a second of one core."""
+PIECE_CHARS = 20_000
+"""Text is counted in pieces: tiktoken panics on a million spaces, and takes quadratic time for fewer. Each cut is worth
+a token at most."""
 COUNTS_AT_ONCE = 2
 PER_MESSAGE, PER_REPLY = 3, 3
 """Tokens around each message and before the answer (OpenAI cookbook, "How to count tokens with tiktoken", read
@@ -134,7 +137,10 @@ def _vocabulary(name: str) -> Path:
 
 
 def counted(tokenizer: Tokenizer, call: Call) -> int | None:
-    """Text exactly, what is around it as OpenAI counts it, embedded media as in estimates. None for an odd body."""
+    """Text exactly, what is around it as OpenAI counts it, embedded media as in estimates.
+
+    None for an odd body, and where the tokenizer fails.
+    """
     try:
         parts = text_parts(call.surface, call.body)
         members = bodies.members_of(call.body)
@@ -142,13 +148,27 @@ def counted(tokenizer: Tokenizer, call: Call) -> int | None:
         return None
     texts = [part.text for part in parts]
     texts += [bytes(members[name]).decode(errors="replace") for name in _ASIDE if name in members]
-    total = sum(len(tokenizer.encode_ordinary(text)) for text in texts)
+    total = _tokens(tokenizer, texts)
+    if total is None:
+        return None
     total += estimates.media_tokens(call.body)
     control = call.control
-    if isinstance(control, ChatControl):
+    if isinstance(control, (ChatControl, MessagesControl)):
         return total + PER_MESSAGE * len(control.messages) + PER_REPLY
     given = control.prompt if isinstance(control, CompletionControl) else control.input
     return total + (0 if isinstance(given, str) else sum(_ids(item) for item in given))
+
+
+def _tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> int | None:
+    """None where the tokenizer fails on one of them."""
+    pieces = (text[start : start + PIECE_CHARS] for text in texts for start in range(0, len(text), PIECE_CHARS))
+    try:
+        return sum(len(tokenizer.encode_ordinary(piece)) for piece in pieces)
+    except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # noqa: BLE001 - what Rust panics with is no Exception; only the tokenizer runs here
+        log.warning("input is estimated: the tokenizer failed with %s", type(error).__name__)
+        return None
 
 
 def _ids(item: str | int | list[int]) -> int:

@@ -1,23 +1,28 @@
 """Between the pipeline and admission: what a request will use, whose limits it meets, what it did use."""
 
 import asyncio
+from collections.abc import Iterator
 
 import msgspec
 
+from trunkline_gateway.admission.admission import Demand
 from trunkline_gateway.admission.estimation import Estimate, Estimator
 from trunkline_gateway.admission.exact import Tokenizers
 from trunkline_gateway.admission.levels import Rule
 from trunkline_gateway.admission.rulebook import Rulebook
 from trunkline_gateway.admission.sizing import Question, Size, Tools
 from trunkline_gateway.admission.waiting import Place, WaitingRoom
+from trunkline_gateway.auth import Principal
 from trunkline_gateway.catalogue import Catalogue, Offer
-from trunkline_gateway.prices.charges import is_charged, lasted_us, reported
+from trunkline_gateway.ledger.rows import AttemptRow
+from trunkline_gateway.prices.charges import is_charged, lasted_us, reported, said_tokens, wasted
 from trunkline_gateway.prices.durations import Durations
 from trunkline_gateway.prices.pricing import Billing, Pricing
 from trunkline_gateway.providers.base import Call
 from trunkline_gateway.turn import Reservation, Turn
 from trunkline_kit.clock import Clock
 from trunkline_kit.settings import Route
+from trunkline_kit.tenants import WhenStoreIsDown
 from trunkline_policy.costs import Tokens
 
 
@@ -57,6 +62,19 @@ class Gate:
         if rules:
             await self._reserve(turn, call, rules, (offer,), terms)
 
+    def charge_lost(self, row: AttemptRow, terms: Terms) -> None:
+        """Count an attempt whose gateway died in it: its reservation runs out, and what was used of it was used."""
+        who = Principal(key_id=row.key_id, team=row.team, org=row.org, project=row.project)
+        rules = terms.rulebook.of_caller(who, row.end_user, row.tags)
+        demand = Demand(
+            rules=(*rules, *terms.rulebook.of_model(row.model)),
+            when_down=WhenStoreIsDown.OPEN,
+            total_s=0.0,
+            tokens=row.uncached_input_tokens + row.cache_read_tokens + row.cache_write_tokens + row.output_tokens,
+            cost_nusd=row.cost_nusd,
+        )
+        self.admission.charge(row.attempt_id.hex, demand, row.started_us // 1000)
+
     def settle(self, turn: Turn, terms: Terms) -> None:
         """At the end of every request, however it ended. Never waits, never raises."""
         reservation = turn.reservation
@@ -69,6 +87,10 @@ class Gate:
             billing = self._billed(turn, place, terms.pricing)
             cost_nusd = terms.pricing.cost(*place, tokens, self._clock.now_s(), billing).cost_nusd
         total = 0 if tokens is None else tokens.input + tokens.output
+        for place, lost, duration_us in _wasted(turn, reservation.estimate):
+            total += lost.input + lost.output
+            billing = Billing(team=turn.principal.team, duration_us=duration_us)
+            cost_nusd += terms.pricing.cost(*place, lost, self._clock.now_s(), billing).cost_nusd
         for ticket in reservation.tickets:
             self.admission.settle(ticket, total, cost_nusd)
             self.room.released(ticket.keys)
@@ -101,7 +123,7 @@ class Gate:
     def _billed(self, turn: Turn, place: tuple[str, str], pricing: Pricing) -> Billing:
         if not (pricing.by_time and turn.tried):
             return Billing(team=turn.principal.team)
-        duration_us = lasted_us(turn, turn.tried[-1], asyncio.get_running_loop().time())
+        duration_us = lasted_us(turn, turn.final, asyncio.get_running_loop().time())
         self._durations.learn(place, duration_us)
         return Billing(team=turn.principal.team, duration_us=duration_us)
 
@@ -122,16 +144,24 @@ def _place_of(turn: Turn) -> Place | None:
 def _offers(found: Offer | Route, catalogue: Catalogue) -> tuple[Offer, ...]:
     """All that may answer."""
     if isinstance(found, Offer):
-        names = (found.name, *found.fallbacks)
+        names = (found.name, *found.leads_to)
     else:
         names = (*found.otherwise, *(name for rule in found.rules for name in rule.to))
     return tuple(catalogue.offers[name] for name in dict.fromkeys(names) if name in catalogue.offers)
 
 
+def _wasted(turn: Turn, estimate: Estimate | None) -> Iterator[tuple[tuple[str, str], Tokens, int]]:
+    """Where and what attempts used that were given up while the provider worked on them, and for how long."""
+    for tried in wasted(turn):
+        read = 0 if estimate is None else estimate.input_tokens
+        tokens = Tokens(uncached_input=read, output=said_tokens(tried.pieces))
+        yield tried.target.place, tokens, lasted_us(turn, tried, asyncio.get_running_loop().time())
+
+
 def _used(turn: Turn, estimate: Estimate | None) -> Tokens | None:
     """What the request used: as reported, else as counted piece by piece, else nothing.
 
-    Failed attempts, refused requests and cached answers use nothing.
+    Refused requests and cached answers use nothing, failed attempts only what was `wasted` on them.
     """
     if not is_charged(turn):
         return None

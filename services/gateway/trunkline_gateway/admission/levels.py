@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from trunkline_gateway.admission.wire import Kind, Shape
+from trunkline_gateway.admission.wire import USER_PART, Kind, Shape
 from trunkline_kit.tenants import Budget, Limit
 from trunkline_policy import budgets, windows
-from trunkline_policy.money import nusd_of
+from trunkline_policy.money import nusd_of, usd_plain
 
 ALL_ORGS = "*"
 """In place of the org, for what spans them. No org has this name in a key: names are quoted."""
@@ -117,7 +117,9 @@ def rules_of(owner: Owner, bounds: "Bounds", zones: Mapping[str, tzinfo]) -> Ite
         yield msgspec.structs.replace(rule, width_ms=windows.width_ms(per_s))
     for budget in bounds.budgets:
         calendar = Calendar(budget.period.value, zones[budget.time_zone])
-        text = f"{budget.amount_usd:g} USD" + ("" if budget.period.value == "total" else f" per {budget.period.value}")
+        text = f"{usd_plain(budget.amount_usd)} USD" + (
+            "" if budget.period.value == "total" else f" per {budget.period.value}"
+        )
         suffix = f":{budget.period.value}:{quote(budget.time_zone, safe='')}"
         rule = _rule(owner, Measure.BUDGET, nusd_of(budget.amount_usd), suffix, text)
         yield msgspec.structs.replace(rule, calendar=calendar)
@@ -160,7 +162,7 @@ class Shelf:
         if not end_user or name not in self.bounds:
             return ()
         user = hashlib.sha256(end_user.encode(errors="surrogateescape")).hexdigest()[:32]
-        path = f"{self._level.value}:{quote(name, safe='')}:user:{user}"
+        path = f"{self._level.value}:{quote(name, safe='')}{USER_PART}{user}"
         shown = end_user if len(end_user) <= 64 else f"{end_user[:61]}..."
         return self._cached((org, name, user), Owner(Level.END_USER, org, shown, path), name)
 

@@ -8,21 +8,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from trunkline_gateway.admission.counters import Counter, Counters
 from trunkline_gateway.admission.wire import Admit, Amend, Claim, Kind, Op, Outcome, Query, Renew, Settle
 from trunkline_policy import budgets, windows
 
 SETTLED_MS = 120_000
 NEVER = -1
 RETRY_CONCURRENT_MS = 1_000
-
-
-class Counter(msgspec.Struct):
-    """One key."""
-
-    cells: dict[int, int] = {}
-    period: int | None = None
-    """Of a budget: the start of the period that is counted."""
-    spent: int = 0
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -43,12 +35,13 @@ class Look(msgspec.Struct, frozen=True):
 
 
 class MemoryLimits:
-    """`counters_max` counters and as many leases; those used longest ago are forgotten first."""
+    """`counters_max` counters, as many of end users, as many leases. See `counters` for what is forgotten first."""
 
     def __init__(self, counters_max: int = 50_000) -> None:
         self._max = counters_max
-        self._counters: OrderedDict[str, Counter] = OrderedDict()
+        self._counters = Counters(counters_max)
         self._leases: OrderedDict[str, Lease] = OrderedDict()
+        self._settled: OrderedDict[str, Lease] = OrderedDict()
 
     def work(self, ops: Sequence[Op], now_ms: int) -> list[Outcome]:
         """Each operation after the other, as of `now_ms`."""
@@ -58,7 +51,7 @@ class MemoryLimits:
         """Of each: what is used, and in how many ms it is not any more."""
         found = []
         for one in queries:
-            counter = self._counters.get(one.key) or Counter()
+            counter = self._counters.get(one.kind, one.key)
             seen = look(counter, Claim(one.kind, one.key, 0, 0, one.shape), now_ms)
             found.append((-seen.remaining, seen.reset_ms))
         return found
@@ -67,6 +60,7 @@ class MemoryLimits:
         """Forget everything."""
         self._counters.clear()
         self._leases.clear()
+        self._settled.clear()
 
     def _done(self, op: Op, now_ms: int) -> Outcome:
         if isinstance(op, Admit):
@@ -77,12 +71,12 @@ class MemoryLimits:
         lease = self._lease(op.lease_key, now_ms)
         if lease is not None:
             return self._known(op, lease, now_ms)
-        looks = [look(self._counter(claim.key), claim, now_ms) for claim in op.claims]
+        looks = self._looks(op.claims, now_ms)
         refused = _worst(looks)
         if refused:
             rows = tuple((max(0, seen.remaining), seen.reset_ms) for seen in looks)
             return Outcome(refused, looks[refused - 1].wait_ms, now_ms, rows)
-        resets = [take(self._counter(claim.key), claim, now_ms, op.lease_ms) for claim in op.claims]
+        resets = [take(self._counters.made(c.kind, c.key, now_ms), c, now_ms, op.lease_ms) for c in op.claims]
         if op.lease_key:
             self._remember(op.lease_key, Lease(now_ms, op.lease_ms, now_ms + op.lease_ms))
         rows = tuple(
@@ -93,8 +87,7 @@ class MemoryLimits:
 
     def _known(self, op: Admit, lease: Lease, now_ms: int) -> Outcome:
         """Of an admission that was done before."""
-        nothing = [msgspec.structs.replace(claim, cost=0) for claim in op.claims]
-        looks = [look(self._counter(claim.key), claim, now_ms) for claim in nothing]
+        looks = self._looks([msgspec.structs.replace(claim, cost=0) for claim in op.claims], now_ms)
         rows = tuple((max(0, seen.remaining), seen.reset_ms) for seen in looks)
         return Outcome(0, 0, now_ms if lease.settled else lease.at_ms, rows)
 
@@ -103,7 +96,7 @@ class MemoryLimits:
         if lease is not None and lease.settled:
             return Outcome(0, 0, now_ms)
         for item in op.amends:
-            amend(self._counter(item.key), item, now_ms, op.admitted_ms, lease)
+            amend(self._counters.made(item.kind, item.key, now_ms), item, now_ms, op.admitted_ms, lease)
         self._remember(op.lease_key, Lease(0, 0, now_ms + SETTLED_MS, settled=True))
         return Outcome(0, 0, now_ms)
 
@@ -115,32 +108,29 @@ class MemoryLimits:
         lease_ms = max(now_ms + op.lease_ms - at_ms, lease.lease_ms if lease else 0)
         longer = Lease(at_ms, lease_ms, at_ms + lease_ms, anew=lease is None or lease.anew)
         for claim in op.claims:
-            move(self._counter(claim.key), claim, now_ms, lease, longer)
+            move(self._counters.made(claim.kind, claim.key, now_ms), claim, now_ms, lease, longer)
         self._remember(op.lease_key, longer)
         return Outcome(0, 0, now_ms)
 
+    def _looks(self, claims: Sequence[Claim], now_ms: int) -> list[Look]:
+        return [look(self._counters.get(claim.kind, claim.key), claim, now_ms) for claim in claims]
+
     def _lease(self, lease_key: str, now_ms: int) -> Lease | None:
-        lease = self._leases.get(lease_key)
+        lease = self._leases.get(lease_key) or self._settled.get(lease_key)
         return lease if lease is not None and lease.until_ms > now_ms else None
 
     def _remember(self, lease_key: str, lease: Lease) -> None:
-        self._leases[lease_key] = lease
-        self._leases.move_to_end(lease_key)
-        _trim(self._leases, self._max)
+        self._leases.pop(lease_key, None)
+        self._settled.pop(lease_key, None)
+        leases = self._settled if lease.settled else self._leases
+        leases[lease_key] = lease
+        self._trim()
 
-    def _counter(self, key: str) -> Counter:
-        counter = self._counters.get(key)
-        if counter is None:
-            counter = self._counters[key] = Counter()
-            _trim(self._counters, self._max)
-        else:
-            self._counters.move_to_end(key)
-        return counter
-
-
-def _trim(entries: OrderedDict[str, Counter] | OrderedDict[str, Lease], size_max: int) -> None:
-    while len(entries) > size_max:
-        entries.popitem(last=False)
+    def _trim(self) -> None:
+        """That something is settled is forgotten by itself: what is under way does not make room for it."""
+        for leases in (self._leases, self._settled):
+            while len(leases) > self._max:
+                leases.popitem(last=False)
 
 
 def _worst(looks: Sequence[Look]) -> int:
@@ -183,15 +173,15 @@ def take(counter: Counter, claim: Claim, now_ms: int, lease_ms: int) -> int:
     if claim.kind is Kind.WINDOW:
         width = width_of(claim)
         counter.cells = windows.added(counter.cells, now_ms, width, claim.cost)
-        return windows.left_at_ms(now_ms // width, width) - now_ms
+        counter.lasts(left_ms := windows.left_at_ms(now_ms // width, width))
+        return left_ms - now_ms
     reset_ms = 0
     if claim.kind is Kind.BUDGET:
         start, end = budgets.current(bounds_of(claim), now_ms)
         _begin(counter, start)
         reset_ms = 0 if end is None else end - now_ms
     counter.cells = windows.leased(counter.cells, now_ms)
-    cell = windows.lease_cell(now_ms, lease_ms)
-    counter.cells[cell] = counter.cells.get(cell, 0) + claim.cost
+    _reserve(counter, windows.lease_cell(now_ms, lease_ms), claim.cost)
     return reset_ms
 
 
@@ -210,6 +200,7 @@ def amend(counter: Counter, item: Amend, now_ms: int, admitted_ms: int, lease: L
         more = item.actual - (item.estimate if lease and not lease.anew else 0)
         if more > 0:
             counter.cells = windows.added(counter.cells, now_ms, width, more)
+            counter.lasts(windows.left_at_ms(now_ms // width, width))
         elif lease and more < 0:
             counter.cells = windows.given_back(counter.cells, lease.at_ms, now_ms, width, -more)
     elif item.kind is Kind.CONCURRENT:
@@ -247,8 +238,12 @@ def move(counter: Counter, claim: Claim, now_ms: int, lease: Lease | None, longe
             _release(counter, lease, claim.cost)
     elif not _open_period(counter, bounds_of(claim), now_ms, longer.at_ms, lease, claim.cost):
         return
-    cell = windows.lease_cell(longer.at_ms, longer.lease_ms)
-    counter.cells[cell] = counter.cells.get(cell, 0) + claim.cost
+    _reserve(counter, windows.lease_cell(longer.at_ms, longer.lease_ms), claim.cost)
+
+
+def _reserve(counter: Counter, cell: int, count: int) -> None:
+    counter.cells[cell] = counter.cells.get(cell, 0) + count
+    counter.lasts(cell * windows.LEASE_CELL_MS)
 
 
 def _release(counter: Counter, lease: Lease, count: int) -> None:

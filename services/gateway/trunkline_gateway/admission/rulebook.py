@@ -6,29 +6,30 @@ from typing import Protocol
 from trunkline_gateway.admission.levels import ALL_ORGS, Bounds, Level, Rule, Shelf
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.tenancy import Tenants
-from trunkline_kit.tenants import Budget, Limit, PerEndUser, WhenStoreIsDown
+from trunkline_kit.identity import Oidc
+from trunkline_kit.tenants import Budget, KeySpec, Limit, PerEndUser, WhenStoreIsDown
 
 
 class Rulebook:
     """Built whole, swapped whole. Its constructor reads time zones from files.
 
-    An issuer of tokens counts as a key with its name.
+    An issuer of tokens counts as a key with its name, and in place of one that has it too.
     """
 
     def __init__(self, tenants: Tenants) -> None:
         self._orgs = Shelf(_bounds(tenants.orgs), Level.ORG)
         self._teams = Shelf(_bounds(tenants.teams), Level.TEAM)
         self._projects = Shelf(_bounds(tenants.projects), Level.PROJECT)
-        self._keys = Shelf(_bounds(tenants.oidc) | _bounds(tenants.keys), Level.KEY)
+        keys: dict[str, KeySpec | Oidc] = {**tenants.keys, **tenants.oidc}
+        self._keys = Shelf(_bounds(keys), Level.KEY)
         self._tags = Shelf(_bounds(tenants.tags), Level.TAG)
         self._models = Shelf(_bounds(tenants.models), Level.MODEL)
         self._users = (
             Shelf(_bounds_per_user(tenants.teams), Level.TEAM),
             Shelf(_bounds_per_user(tenants.projects), Level.PROJECT),
-            Shelf(_bounds_per_user(tenants.oidc) | _bounds_per_user(tenants.keys), Level.KEY),
+            Shelf(_bounds_per_user(keys), Level.KEY),
         )
-        self._when_down = {name: spec.when_store_is_down for name, spec in tenants.oidc.items()}
-        self._when_down |= {name: spec.when_store_is_down for name, spec in tenants.keys.items()}
+        self._when_down = {name: spec.when_store_is_down for name, spec in keys.items()}
 
     @property
     def has_limits(self) -> bool:

@@ -9,7 +9,7 @@ from trunkline_gateway.admission.estimation import Estimate, Estimator
 from trunkline_gateway.admission.exact import Tokenizers
 from trunkline_gateway.admission.levels import Measure, Rule
 from trunkline_gateway.catalogue import Offer
-from trunkline_gateway.openai_types import ChatControl, CompletionControl
+from trunkline_gateway.openai_types import ChatControl, CompletionControl, MessagesControl
 from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.durations import Durations
 from trunkline_gateway.prices.pricing import Billing, Pricing
@@ -97,6 +97,8 @@ class Size:
         return Demand(
             rules=question.rules,
             when_down=question.when_down,
+            # Also all of the wait that is over: better a hold too long than one given up under a request.
+            wait_s=question.turn.principal.queue_wait_s or 0.0,
             total_s=max(offer.timeouts.total_s for offer in question.offers),
             tokens=estimate.tokens if estimate else 0,
             cost_nusd=self._dearest_nusd(estimate) if estimate else None,
@@ -126,7 +128,7 @@ def output_max_of(call: Call) -> int | None:
     control = call.control
     if isinstance(control, ChatControl):
         allowed = control.max_tokens if control.max_completion_tokens is None else control.max_completion_tokens
-    elif isinstance(control, CompletionControl):
+    elif isinstance(control, (CompletionControl, MessagesControl)):
         allowed = control.max_tokens
     else:
         allowed = None

@@ -1,5 +1,6 @@
 """Limits in Valkey or Redis: one function call for many operations."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,10 +12,21 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
-from redis.exceptions import AskError, MovedError, RedisError, ResponseError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
+from trunkline_gateway.admission.complaints import Complaints
 from trunkline_gateway.admission.slots import slot_of
 from trunkline_gateway.admission.wire import (
+    FAILED,
     Admit,
     Op,
     Outcome,
@@ -29,7 +41,7 @@ from trunkline_kit.stores.valkey_url import WRONG_SCHEME, plain_url
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Of the library; the same number is in its file. A newer one serves older gateways too, so it is never replaced."""
 BEAT_TTL_MS = 10_000
 """A gateway that has not been heard of for so long does not count as alive."""
@@ -38,9 +50,14 @@ SOCKET_TIMEOUT_S = 1.0
 """Of the connection. Requests wait less: see `batching.Patience`."""
 
 GATEWAYS = "tl:gateways"
-_WORK, _PEEK, _BEAT = "trunkline_work_2", "trunkline_peek", "trunkline_beat"
-_OURS = ("user_function", "WRONGTYPE", "ERR user_function", "ERR Error running")
-"""How errors inside the function begin: on Redis, on Valkey, and for a key that holds something else."""
+_WORK, _PEEK, _BEAT = "trunkline_work_3", "trunkline_peek", "trunkline_beat"
+_OURS = "user_function"
+"""In errors inside the function, somewhere: servers word them differently."""
+_OURS_BEGIN = ("WRONGTYPE", "Error running", "ERR Error running")
+"""How others of them begin: a key holds something else, or an older server says so."""
+_STATES = (OutOfMemoryError, ReadOnlyError, ClusterDownError)
+"""What a server says of itself, also from inside a function."""
+_STATES_BEGIN = ("MISCONF", "NOREPLICAS", "READONLY", "OOM")
 _NOT_HERE = (AskError, TryAgainError)
 """Of a node that does not have these keys, or not all of them any more. A MovedError is an AskError."""
 _A_CLUSTER = "it is a cluster: add ?cluster=true to stores.redis"
@@ -48,6 +65,15 @@ _A_CLUSTER = "it is a cluster: add ?cluster=true to stores.redis"
 
 class OperationsRefused(StoreUnavailable):
     """Raised when the store is there but does not do these operations, and would not the next time either."""
+
+    done = False
+    """Whether they may have been done all the same."""
+
+
+class OutcomesUnknown(OperationsRefused):
+    """Raised when the store has done operations and what it says about them is not understood."""
+
+    done = True
 
 
 class Elsewhere(msgspec.Struct, frozen=True):
@@ -65,7 +91,7 @@ class LimitStore(Protocol):
     """Where limits are kept for all gateways. Raises StoreUnavailable."""
 
     async def work(self, ops: Sequence[Op]) -> Sequence[Done]:
-        """Do these in order, each whole or not at all."""
+        """Do these in order, each whole or not at all. Raises OperationsRefused where none was done."""
 
     async def beat(self) -> int:
         """Say that this gateway lives; returns how many do."""
@@ -84,11 +110,12 @@ class ValkeyLimits:
         self.gateways_key = GATEWAYS
         """Of a node in a cluster it must be in one of its slots."""
         self._gateways = 1
+        self._complaints = Complaints(log)
 
-    async def work(self, ops: Sequence[Op], now_ms: int = 0) -> list[Outcome]:
+    async def work(self, ops: Sequence[Op], now_ms: int = 0) -> list[Done]:
         """`now_ms` 0 means the store's own clock."""
-        keys, blob = packed(ops)
-        return _outcomes(await self._called(_WORK, keys, str(now_ms), blob), len(ops))
+        keys, blob = _packed(ops)
+        return self._told(_outcomes(await self._called(_WORK, keys, str(now_ms), blob), len(ops)))
 
     async def beat(self) -> int:
         self._gateways = int(await self._called(_BEAT, [self.gateways_key], self._gateway_id, str(BEAT_TTL_MS)))
@@ -107,6 +134,17 @@ class ValkeyLimits:
             await self._load()
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"Valkey does not take the limits' function: {_said(error)}") from error
+
+    def _told(self, outcomes: Sequence[Outcome]) -> list[Done]:
+        """Without those that failed, each by itself."""
+        failed = [outcome.said for outcome in outcomes if outcome.refused == FAILED]
+        if failed:
+            self._complain(len(failed), failed[0])
+        return [None if outcome.refused == FAILED else outcome for outcome in outcomes]
+
+    def _complain(self, count: int, said: object) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._complaints.say(f"the limits' function failed for {count} operations", str(said), now_s)
 
     async def _called(self, function: str, keys: list[str], *args: str | bytes) -> bytes:
         try:
@@ -144,7 +182,7 @@ class ValkeyLimits:
 class NodeLimits(ValkeyLimits):
     """One primary of a cluster. Operations of one slot are one call, the calls of a batch one round trip."""
 
-    async def work(self, ops: Sequence[Op], now_ms: int = 0) -> list[Done]:  # type: ignore[override]  # may do less
+    async def work(self, ops: Sequence[Op], now_ms: int = 0) -> list[Done]:
         places: dict[int, list[int]] = {}
         for place, op in enumerate(ops):
             places.setdefault(slot_of(some_key(op)), []).append(place)
@@ -154,7 +192,7 @@ class NodeLimits(ValkeyLimits):
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"Valkey does not answer: {_said(error)}") from error
         for group, reply in zip(places.values(), replies, strict=True):
-            outcomes = _read(reply, len(group))
+            outcomes = self._read(reply, len(group))
             for place, outcome in zip(group, outcomes, strict=True):
                 found[place] = outcome
         return found
@@ -170,7 +208,7 @@ class NodeLimits(ValkeyLimits):
 
     async def _each(self, groups: list[list[int]], ops: Sequence[Op], now_ms: int) -> list[object]:
         """A reply or a ResponseError for each group. Raises what is wrong with the connection or the whole server."""
-        calls = [packed([ops[place] for place in group]) for group in groups]
+        calls = [_packed([ops[place] for place in group]) for group in groups]
         replies = await self._pipelined(calls, now_ms)
         again = [number for number, reply in enumerate(replies) if is_missing(reply)]
         if again:
@@ -183,6 +221,18 @@ class NodeLimits(ValkeyLimits):
             if isinstance(reply, ResponseError) and not isinstance(reply, _NOT_HERE) and not is_refusal(reply):
                 raise reply
         return replies
+
+    def _read(self, reply: object, count: int) -> Sequence[Done]:
+        """What a node says to the operations of one slot."""
+        if isinstance(reply, MovedError):
+            return [Elsewhere(f"{reply.host}:{reply.port}")] * count
+        if isinstance(reply, _NOT_HERE):
+            return [Elsewhere()] * count
+        try:
+            return self._told(_outcomes(reply if isinstance(reply, bytes) else b"", count))
+        except OperationsRefused as error:
+            self._complain(count, reply if isinstance(reply, ResponseError) else error)
+            return [None] * count
 
     async def _pipelined(self, calls: list[tuple[list[str], bytes]], now_ms: int) -> list[object]:
         if len(calls) == 1:
@@ -204,27 +254,20 @@ def some_key(op: Op) -> str:
     return op.claims[0].key if isinstance(op, Admit) and op.claims else ""
 
 
-def _read(reply: object, count: int) -> Sequence[Done]:
-    """What a node says to the operations of one slot."""
-    if isinstance(reply, MovedError):
-        return [Elsewhere(f"{reply.host}:{reply.port}")] * count
-    if isinstance(reply, _NOT_HERE):
-        return [Elsewhere()] * count
+def _packed(ops: Sequence[Op]) -> tuple[list[str], bytes]:
     try:
-        return _outcomes(reply if isinstance(reply, bytes) else b"", count)
-    except OperationsRefused as error:
-        said = reply if isinstance(reply, ResponseError) else error
-        log.error("the limits' function failed for %d operations: %.200s", count, said)  # noqa: TRY400
-        return [None] * count
+        return packed(ops)
+    except OverflowError as error:
+        raise OperationsRefused(f"they cannot be sent: {error}") from error
 
 
 def _outcomes(reply: bytes, count: int) -> list[Outcome]:
     try:
         outcomes = unpacked(reply)
     except msgspec.MsgspecError as error:
-        raise OperationsRefused(f"Valkey answered something that is not ours: {error}") from error
+        raise OutcomesUnknown(f"Valkey answered something that is not ours: {error}") from error
     if len(outcomes) != count:
-        raise OperationsRefused(f"Valkey answered {len(outcomes)} of {count} operations")
+        raise OutcomesUnknown(f"Valkey answered {len(outcomes)} of {count} operations")
     return outcomes
 
 
@@ -234,8 +277,11 @@ def is_missing(error: object) -> bool:
 
 
 def is_refusal(error: ResponseError) -> bool:
-    """Whether the function itself has failed."""
-    return str(error).startswith(_OURS)
+    """Whether the function itself has failed, not the server."""
+    text = str(error)
+    if isinstance(error, _STATES) or text.startswith(_STATES_BEGIN):
+        return False
+    return _OURS in text or text.startswith(_OURS_BEGIN)
 
 
 def library_code() -> str:

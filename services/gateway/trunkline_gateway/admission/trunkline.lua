@@ -5,19 +5,24 @@
 -- Every key is a hash. Of a window: cell of time -> count. Of a concurrency limit: cell in which leases run out -> count.
 -- Of a budget: p -> start of the period, s -> spent, and cell in which leases run out -> reserved, in nano-dollars.
 --
--- Version 2 renews leases, reads without writing, and does an admission that is asked for twice once. What gateways of
--- version 1 ask for goes by the old name and means what it did.
+-- Version 2 renews leases, reads without writing, and does an admission that is asked for twice once. In version 3 an
+-- operation that fails fails alone, and what counts always has a time at which it goes. What gateways of older versions
+-- ask for goes by the old names and means what it did.
 
-local VERSION = 2
+local VERSION = 3
 local CELLS = 20
 local LEASE_CELL_MS = 5000
 local SETTLED_MS = 120000 -- how long a settled request is remembered, so that one settled twice is settled once
 local AFTER_PERIOD_MS = 86400000
 local RETRY_CONCURRENT_MS = 1000
 local NEVER = -1
+local FAILED = -1 -- in place of the number of the rule that refused
+local EXACT = 9007199254740992 -- whole numbers are exact so far
+local TTL_MAX_MS = 315360000000 -- ten years: a longer one may be refused when something has been counted already
+local SAID_MAX = 200
 
 local WINDOW, CONCURRENT, BUDGET = 1, 2, 3
-local ADMIT, RENEW = 1, 3
+local ADMIT, SETTLE, RENEW = 1, 2, 3
 
 -- Libraries of Lua are there when a function runs, not while it is loaded.
 local function floor(number)
@@ -61,12 +66,19 @@ local function drop(key, stale)
     if #stale > 0 then redis.call('HDEL', key, unpack(stale)) end
 end
 
-local function keep(key, ttl_ms, new)
-    if new then
-        redis.call('PEXPIRE', key, whole(ttl_ms))
-    else
-        redis.call('PEXPIRE', key, whole(ttl_ms), 'GT')
-    end
+-- Moves the end of a key forward, never back. One that was made anew has none yet, whoever made it.
+local function keep(key, ttl_ms)
+    local ttl = whole(max(1, math.min(ttl_ms, TTL_MAX_MS)))
+    if redis.call('PEXPIRE', key, ttl, 'NX') == 0 then redis.call('PEXPIRE', key, ttl, 'GT') end
+end
+
+-- A time as the gateways can read it, whatever a window is said to be.
+local function exactly(number)
+    return max(-EXACT, math.min(number, EXACT))
+end
+
+local function row(remaining, reset)
+    return {max(0, remaining), exactly(reset)}
 end
 
 local function in_window(now, width)
@@ -122,7 +134,7 @@ end
 local look, take, settle, move = {}, {}, {}, {}
 
 look[WINDOW] = function(key, limit, cost, width, now)
-    local cells, _, empty = read(key)
+    local cells = read(key)
     local counts = in_window(now, width)
     local used, stale = split(cells, counts)
     local newest = nil
@@ -132,27 +144,27 @@ look[WINDOW] = function(key, limit, cost, width, now)
     local wait = 0
     if used + cost > limit then wait = window_wait(cells, counts, now, width, limit, cost, used) end
     local reset = newest and (newest + CELLS + 1) * width - now or 0
-    return limit - used, reset, wait, {stale = stale, new = empty}
+    return limit - used, reset, wait, {stale = stale}
 end
 
 take[WINDOW] = function(key, cost, width, now, _, seen)
     drop(key, seen.stale)
     redis.call('HINCRBY', key, whole(floor(now / width)), whole(cost))
-    keep(key, (CELLS + 2) * width, seen.new)
+    keep(key, (CELLS + 2) * width)
     return (floor(now / width) + CELLS + 1) * width - now
 end
 
 look[CONCURRENT] = function(key, limit, cost, _, now)
-    local cells, _, empty = read(key)
+    local cells = read(key)
     local used, stale = split(cells, still_leased(now))
     local wait = used + cost > limit and RETRY_CONCURRENT_MS or 0
-    return limit - used, 0, wait, {stale = stale, new = empty}
+    return limit - used, 0, wait, {stale = stale}
 end
 
 take[CONCURRENT] = function(key, cost, _, now, lease_ms, seen)
     drop(key, seen.stale)
     redis.call('HINCRBY', key, whole(lease_cell(now, lease_ms)), whole(cost))
-    keep(key, lease_ms + 2 * LEASE_CELL_MS, seen.new)
+    keep(key, lease_ms + 2 * LEASE_CELL_MS)
     return 0
 end
 
@@ -179,7 +191,7 @@ local function begin(key, now, seen)
     drop(key, seen.stale)
     if seen.new or seen.over then redis.call('HSET', key, 'p', whole(seen.period), 's', '0') end
     if seen.ending then
-        redis.call('PEXPIRE', key, whole(seen.ending - now + AFTER_PERIOD_MS))
+        redis.call('PEXPIRE', key, whole(math.min(seen.ending - now + AFTER_PERIOD_MS, TTL_MAX_MS)))
     end
 end
 
@@ -204,7 +216,7 @@ end
 settle[WINDOW] = function(key, estimate, actual, width, now, lease)
     local more = actual - (lease and not lease.anew and estimate or 0)
     if more > 0 then
-        take[WINDOW](key, more, width, now, 0, {stale = {}, new = redis.call('EXISTS', key) == 0})
+        take[WINDOW](key, more, width, now, 0, {stale = {}})
     elseif more < 0 then
         less(key, floor(lease.at / width), -more)
     end
@@ -242,9 +254,8 @@ move[WINDOW] = function() end
 
 move[CONCURRENT] = function(key, count, _, now, lease, longer)
     if lease then less(key, lease_cell(lease.at, lease.lease_ms), count) end
-    local new = redis.call('EXISTS', key) == 0
     redis.call('HINCRBY', key, whole(lease_cell(longer.at, longer.lease_ms)), whole(count))
-    keep(key, longer.at + longer.lease_ms - now + 2 * LEASE_CELL_MS, new)
+    keep(key, longer.at + longer.lease_ms - now + 2 * LEASE_CELL_MS)
 end
 
 move[BUDGET] = function(key, count, bounds, now, lease, longer)
@@ -257,7 +268,7 @@ local function known(keys, rules, state, now)
     local rows, lease = {}, standing(state)
     for i, rule in ipairs(rules) do
         local remaining, reset = look[rule[1]](keys[rule[2]], rule[3], 0, rule[5], now)
-        rows[i] = {max(0, remaining), reset}
+        rows[i] = row(remaining, reset)
     end
     return {0, 0, lease and lease.at or now, rows}
 end
@@ -269,13 +280,13 @@ local function admit(keys, op, now)
     if state then return known(keys, rules, state, now) end
     for i, rule in ipairs(rules) do
         local remaining, reset, wait, found = look[rule[1]](keys[rule[2]], rule[3], rule[4], rule[5], now)
-        rows[i], seen[i] = {max(0, remaining), reset}, found
+        rows[i], seen[i] = row(remaining, reset), found
         if wait ~= 0 and longest ~= NEVER and (wait == NEVER or wait > longest) then refused, longest = i, wait end
     end
-    if refused > 0 then return {refused, longest, now, rows} end
+    if refused > 0 then return {refused, exactly(longest), now, rows} end
     for i, rule in ipairs(rules) do
         local reset = take[rule[1]](keys[rule[2]], rule[4], rule[5], now, op[3], seen[i])
-        rows[i] = {max(0, rows[i][1] - rule[4]), reset}
+        rows[i] = row(rows[i][1] - rule[4], reset)
     end
     if op[2] > 0 then remember(keys[op[2]], {at = now, lease_ms = op[3]}, op[3]) end
     return {0, 0, now, rows}
@@ -310,17 +321,29 @@ local function renewed(keys, op, now)
     return {0, 0, now, {}}
 end
 
+local does = {[ADMIT] = admit, [SETTLE] = settled, [RENEW] = renewed}
+
+-- What an operation that has failed says, in place of its reply.
+local function failure(error, now)
+    local said = type(error) == 'table' and error.err or tostring(error)
+    return {FAILED, 0, now, {}, string.sub(said, 1, SAID_MAX)}
+end
+
 -- ARGV: time in milliseconds since the epoch or 0 for the server's, operations as MessagePack. Replies in kind.
 local function work(keys, args)
     local now, replies = clock(tonumber(args[1])), {}
     for i, op in ipairs(cmsgpack.unpack(args[2])) do
-        if op[1] == ADMIT then
-            replies[i] = admit(keys, op, now)
-        elseif op[1] == RENEW then
-            replies[i] = renewed(keys, op, now)
-        else
-            replies[i] = settled(keys, op, now)
-        end
+        local done, reply = pcall(does[op[1]], keys, op, now)
+        replies[i] = done and reply or failure(reply, now)
+    end
+    return cmsgpack.pack(replies)
+end
+
+-- The same for gateways that do not know of operations that fail alone: the first that does ends the call.
+local function work_or_fail(keys, args)
+    local now, replies = clock(tonumber(args[1])), {}
+    for i, op in ipairs(cmsgpack.unpack(args[2])) do
+        replies[i] = does[op[1]](keys, op, now)
     end
     return cmsgpack.pack(replies)
 end
@@ -330,7 +353,7 @@ local function peek(keys, args)
     local now, rows = clock(tonumber(args[1])), {}
     for i, rule in ipairs(cmsgpack.unpack(args[2])) do
         local remaining, reset = look[rule[1]](keys[rule[2]], 0, 0, rule[3], now)
-        rows[i] = {0 - remaining, reset}
+        rows[i] = {0 - remaining, exactly(reset)}
     end
     return cmsgpack.pack(rows)
 end
@@ -344,8 +367,9 @@ local function beat(keys, args)
     return redis.call('ZCARD', keys[1])
 end
 
-redis.register_function('trunkline_work', work)
-redis.register_function('trunkline_work_2', work)
+redis.register_function('trunkline_work', work_or_fail)
+redis.register_function('trunkline_work_2', work_or_fail)
+redis.register_function('trunkline_work_3', work)
 redis.register_function('trunkline_beat', beat)
 redis.register_function{
     function_name = 'trunkline_version',

@@ -15,6 +15,10 @@ class Kind(IntEnum):
 
 
 ADMIT, SETTLE, RENEW = 1, 2, 3
+FAILED = -1
+"""In place of the number of the claim that refused: the store could not do the operation."""
+USER_PART = ":user:"
+"""In the key of every counter of an end user, and in no other: names in keys are quoted."""
 
 Shape = int | tuple[int, ...]
 """Of a window: the width of its cells in ms. Of a budget: boundaries of periods in ms. Else 0."""
@@ -75,13 +79,15 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """The store's reply to one operation."""
 
     refused: int
-    """0, or the number of the claim that refused, counted from 1: the one with the longest wait."""
+    """0, or the number of the claim that refused, counted from 1: the one with the longest wait. Or `FAILED`."""
     wait_ms: int
     """Until it may fit; -1 for never."""
     now_ms: int
     """The store's clock."""
     rows: tuple[tuple[int, int], ...] = ()
     """Of each claim: what remains, and in how many ms it is as if nothing had been used."""
+    said: str = ""
+    """By one that failed."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -92,7 +98,10 @@ Packed = tuple[int, int, int, list[tuple[int, int, int, int, Shape]], int]
 
 
 def packed(ops: Sequence[Op]) -> tuple[list[str], bytes]:
-    """The keys that these operations touch, each once, and the operations."""
+    """The keys that these operations touch, each once, and the operations.
+
+    Raises OverflowError for a number that nobody can count to.
+    """
     numbers: dict[str, int] = {}
     arrays: list[Packed] = []
     for op in ops:

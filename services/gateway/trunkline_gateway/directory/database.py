@@ -97,8 +97,21 @@ class Database:
             raise _down(error) from error
 
 
+_REFUSALS = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+"""Who we are, which database, what we may: waiting mends none of them. Their words hold names, and nothing sent."""
+
+
 def _down(error: Exception) -> StoreUnavailable:
-    """Says the kind of failure only: the library's words may hold what was sent."""
+    """Says the kind of failure only, but for refusals: the library's words may hold what was sent."""
+    if isinstance(error, _REFUSALS):
+        return StoreUnavailable(
+            f"Postgres refuses the directory: {error.args[0] if error.args else type(error).__name__};"
+            " whoever runs this gateway must mend stores.database, or the user's rights there"
+        )
     return StoreUnavailable(
         f"the directory's database does not answer ({type(error).__name__}); try again when Postgres is back"
     )

@@ -6,8 +6,9 @@ import msgspec
 from msgspec import Struct
 
 from trunkline_gateway.config import GatewayConfig
+from trunkline_gateway.directory.needs import DEFAULT
 from trunkline_gateway.directory.objects import Item, Kind, Spec
-from trunkline_kit.tenants import KeySpec, Tag
+from trunkline_kit.tenants import KeySpec, Org, Tag, Team
 
 
 class Declared(Struct, frozen=True, kw_only=True):
@@ -17,10 +18,27 @@ class Declared(Struct, frozen=True, kw_only=True):
     providers: frozenset[str] = frozenset()
     policies: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
+    issuers: frozenset[str] = frozenset()
+    """Names under `identity.oidc`: they are the key ids of their tokens."""
 
     def of(self, kind: Kind) -> Mapping[str, Item]:
         """By id."""
         return self.items.get(kind, {})
+
+    def implied(self, kind: Kind) -> dict[str, Item]:
+        """What is there without being declared or made: `default`, and the orgs of the file's teams. Limits nobody."""
+        specs: dict[str, Spec] = {}
+        if kind is Kind.TEAM:
+            specs = {DEFAULT: Team()}
+        elif kind is Kind.ORG:
+            teams = (item.spec for item in self.of(Kind.TEAM).values())
+            specs = dict.fromkeys([DEFAULT, *(team.org for team in teams if isinstance(team, Team))], Org())
+        known = self.of(kind)
+        return {
+            name: Item(kind=kind, id=name, spec=spec, version=0, implied=True)
+            for name, spec in specs.items()
+            if name not in known
+        }
 
 
 def declared_of(config: GatewayConfig) -> Declared:
@@ -49,4 +67,5 @@ def declared_of(config: GatewayConfig) -> Declared:
         providers=frozenset(config.providers),
         policies=frozenset(config.policies),
         models=frozenset(config.models),
+        issuers=frozenset(config.identity.oidc),
     )

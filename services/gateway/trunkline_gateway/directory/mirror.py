@@ -124,6 +124,10 @@ class Mirror:
                 told = await self._tell(on_change, told)
                 if told is self.snapshot:
                     self._in_force_s = self._asked_s
+                elif failure is None:
+                    failure = StoreUnavailable(
+                        "the change is stored, but could not be put into force here; see the log"
+                    )
             except asyncio.CancelledError:
                 _settle(waiting, StoreUnavailable("the gateway is stopping"))
                 raise

@@ -12,6 +12,8 @@ from trunkline_kit.tenants import KeySpec, Org, Project, Tag, Team
 ITEMS_PER_PAGE_MAX = 500
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,127}$"
 """Of everything that is made at run time. Names of models have slashes, subjects of tokens have an @."""
+ID_RULE = "1 to 128 letters, digits and . _ : @ / + -, the first a letter or a digit"
+"""The same in words."""
 
 T = TypeVar("T")
 
@@ -27,7 +29,7 @@ class Kind(Enum):
     MODEL = "model"
     """Limits and budgets of a model of the configuration, over all its callers."""
     PRICE = "price"
-    """An override. The last made holds before the first made, and all of them before those of the file."""
+    """An override. Which of several holds: see `prices.rulings.in_order`."""
 
 
 Spec = Org | Team | Project | KeySpec | Tag | PriceOverride
@@ -69,16 +71,18 @@ class Item(Struct, frozen=True, kw_only=True):
     id: str
     spec: Spec
     version: int
-    """The revision of the directory that wrote it; 0 for what the file declares."""
+    """The revision of the directory that wrote it; 0 for what was not written there."""
     created_at: datetime | None = None
     updated_at: datetime | None = None
     secrets: tuple[SecretMark, ...] = ()
     """Of a key, the newest first."""
+    implied: bool = False
+    """Whether it is there without anybody having made it: its first change makes it."""
 
     @property
     def declared(self) -> bool:
         """Whether the file declares it: then it is read-only here."""
-        return self.version == 0
+        return self.version == 0 and not self.implied
 
 
 class Draft(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,8 @@ LOAD_TIMEOUT_S = 5.0
 """At the start; a database that is away does not keep the gateway from serving what the file declares."""
 CONNECTIONS = 6
 """One listens, one asks for changes; the others are for the admin API."""
+HEARD_S = 5.0
+"""A database that has not answered for so long is away."""
 TIDY_EVERY_S = 6 * 3600.0
 _TIDY_RETRY_S = 60.0
 
@@ -78,10 +80,12 @@ class MirroredKeys:
         """See identity.stale_s; another after a reload of the configuration."""
 
     def missing(self) -> str:
-        """Why it knows none at all; empty where it does."""
-        if self._mirror.loaded:
-            return ""
-        return "the database of keys does not answer yet, so this key may be a good one; try again"
+        """Why a key that it does not know may be a good one; empty where it cannot be."""
+        if not self._mirror.loaded:
+            return "the database of keys does not answer yet, so this key may be a good one; try again"
+        if self._mirror.age_s > HEARD_S:
+            return "the database of keys does not answer, so this key may be a new one; try again"
+        return ""
 
     def outdated(self) -> str:
         """Why those that it knows are not to be honoured any more; empty where they are."""

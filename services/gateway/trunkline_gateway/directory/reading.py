@@ -80,7 +80,8 @@ async def read_audit(connection: asyncpg.Connection, query: AuditQuery) -> Page[
     check_limit(query.limit)
     wanted = {
         "id < $": query.before,
-        "actor = $": query.actor or None,
+        # An issuer's name finds all of its tokens, which are `name/subject`.
+        "(actor = $ OR starts_with(actor, $::text || '/'))": query.actor or None,
         "action = $": query.action.value if query.action is not None else None,
         "kind = $": query.kind.value if query.kind is not None else None,
         "object_id = $": query.object_id or None,
@@ -90,7 +91,7 @@ async def read_audit(connection: asyncpg.Connection, query: AuditQuery) -> Page[
     arguments = [value for value in wanted.values() if value is not None]
     tests = [test for test, value in wanted.items() if value is not None]
     sql = f"SELECT {AUDIT_COLUMNS} FROM directory_audit"  # noqa: S608 - own names
-    sql += "".join(f" {'AND' if at > 1 else 'WHERE'} {test}{at}" for at, test in enumerate(tests, 1))
+    sql += "".join(f" {'AND' if at > 1 else 'WHERE'} {test.replace('$', f'${at}')}" for at, test in enumerate(tests, 1))
     sql += f" ORDER BY id DESC LIMIT ${len(arguments) + 1}"
     rows = await connection.fetch(sql, *arguments, query.limit + 1)
     page = rows[: query.limit]

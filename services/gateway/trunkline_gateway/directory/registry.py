@@ -5,15 +5,15 @@ While Postgres is away, objects are shown as the mirror knows them; changes and 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from msgspec import Struct, structs
 
-from trunkline_gateway.directory.checking import check_draft, check_expiry, check_id, is_id, needs_beyond
+from trunkline_gateway.directory.checking import check_draft, check_expiry, check_name, is_id, needs_beyond
 from trunkline_gateway.directory.declared import Declared
 from trunkline_gateway.directory.mirror import Mirror
-from trunkline_gateway.directory.needs import DEFAULT
+from trunkline_gateway.directory.needs import DEFAULT, Need
 from trunkline_gateway.directory.objects import (
     Actor,
     AuditEntry,
@@ -24,6 +24,7 @@ from trunkline_gateway.directory.objects import (
     NewSecret,
     Page,
     Query,
+    Spec,
 )
 from trunkline_gateway.directory.selection import merged, page_of
 from trunkline_gateway.directory.store import DirectoryStore, not_found
@@ -76,12 +77,8 @@ class Registry:
         declared = self._declared.of(kind).get(object_id)
         if declared is not None:
             return declared
-        if self._store is None or not is_id(object_id):
-            raise not_found(kind, object_id)
-        try:
-            return await self._store.get(kind, object_id)
-        except StoreUnavailable:
-            found = self._mirrored(kind).get(object_id)
+        found = await self._stored(kind, object_id) if is_id(object_id) else None
+        found = found or self._declared.implied(kind).get(object_id)
         if found is None:
             raise not_found(kind, object_id)
         return found
@@ -90,12 +87,16 @@ class Registry:
         """In order of id. A page may be short, or empty, though there is a next one. Raises InvalidRequest."""
         query = self._by_org(query)
         stored = await self._stored_page(query)
-        return merged(self._declared.of(query.kind), stored, query)
+        # What was made out of something implied may be stored on another page, or not be what is asked for.
+        known = self._mirror.snapshot.of(query.kind) if self._mirror is not None else {}
+        made = {*known, *(item.id for item in stored.items)}
+        implied = {name: item for name, item in self._declared.implied(query.kind).items() if name not in made}
+        return merged({**implied, **self._declared.of(query.kind)}, stored, query)
 
     async def create(self, draft: Draft, actor: Actor) -> Created:
         """Raises Conflict where there is one already, InvalidRequest with the field that is wrong."""
         store = self._writable(draft.kind, draft.id)
-        check_id(draft.id)
+        check_name(draft, self._declared)
         await asyncio.to_thread(check_draft, draft, self._declared)
         check_expiry(draft.spec, self._clock.now_s())
         secret, kept = self._new_secret() if draft.kind is Kind.KEY else (None, None)
@@ -104,23 +105,28 @@ class Registry:
         return Created(item=item, secret=secret)
 
     async def update(self, draft: Draft, actor: Actor, if_version: int | None = None) -> Item:
-        """Give it another spec; where nothing differs, nothing is written.
+        """Give it another spec; where nothing differs, nothing is written. Only what differs is checked.
 
         Raises ObjectNotFound, VersionMismatch, InvalidRequest with the field that is wrong, Conflict where it is
         declared.
         """
         store = self._writable(draft.kind, draft.id)
         self._require_id(draft.kind, draft.id)
-        await asyncio.to_thread(check_draft, draft, self._declared)
-        item = await store.update(draft, actor, if_version=if_version, needs=needs_beyond(self._declared, draft.spec))
+        declared = self._declared
+
+        def review(known: Spec) -> list[Need]:
+            check_draft(draft, declared, known)
+            return needs_beyond(declared, draft.spec, known)
+
+        item = await store.update(draft, actor, if_version=if_version, review=review)
         await self._arrived()
         return item
 
     async def delete(self, kind: Kind, object_id: str, actor: Actor, if_version: int | None = None) -> None:
         """A deleted key stops everywhere within a second.
 
-        Of two with one id, what is stored goes, which the declared one hid. Raises ObjectNotFound, VersionMismatch,
-        Conflict where it is declared or still used.
+        Of two with one id, what is stored goes, which the declared one hid; `default` is as if nobody had ever touched
+        it. Raises ObjectNotFound, VersionMismatch, Conflict where it is declared, implied or still used.
         """
         store = self._connected()
         self._require_id(kind, object_id)
@@ -128,6 +134,9 @@ class Registry:
             await store.delete(kind, object_id, actor, if_version=if_version)
         except ObjectNotFound:
             self._writable(kind, object_id)
+            if object_id in self._declared.implied(kind):
+                text = f"{kind.value} {object_id!r} is always there, and nothing is set on it: nothing to delete"
+                raise Conflict(text) from None
             raise
         await self._arrived()
 
@@ -152,19 +161,29 @@ class Registry:
         """The newest first."""
         return await self._connected().audit(query)
 
-    def _mirrored(self, kind: Kind) -> dict[str, Item]:
-        """For when the database is away. Raises StoreUnavailable where it was never there."""
+    async def _stored(self, kind: Kind, object_id: str) -> Item | None:
+        if self._store is None:
+            return None
+        try:
+            return await self._store.get(kind, object_id)
+        except ObjectNotFound:
+            return None
+        except StoreUnavailable as error:
+            return self._mirrored(kind, error).get(object_id)
+
+    def _mirrored(self, kind: Kind, why: StoreUnavailable) -> Mapping[str, Item]:
+        """For when the database is away. Raises `why` where it was never there."""
         if self._mirror is None or not self._mirror.loaded:
-            raise StoreUnavailable("the directory's database does not answer; try again when Postgres is back")
-        return dict(self._mirror.snapshot.of(kind))
+            raise why
+        return self._mirror.snapshot.of(kind)
 
     async def _stored_page(self, query: Query) -> Page[Item]:
         if self._store is None:
             return page_of((), query)
         try:
             return await self._store.list(query)
-        except StoreUnavailable:
-            return await asyncio.to_thread(page_of, self._mirrored(query.kind).values(), query)
+        except StoreUnavailable as error:
+            return await asyncio.to_thread(page_of, self._mirrored(query.kind, error).values(), query)
 
     def _by_org(self, query: Query) -> Query:
         """Projects and keys belong to an org by their team."""

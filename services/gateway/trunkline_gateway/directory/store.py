@@ -5,7 +5,7 @@ the same: look before doing it again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -26,12 +26,20 @@ from trunkline_gateway.directory.objects import (
     Page,
     Query,
     SecretMark,
+    Spec,
 )
 from trunkline_gateway.directory.reading import Since, read_audit, read_changes, read_item, read_page
 from trunkline_gateway.directory.rows import Stored
 from trunkline_gateway.directory.specs import UnknownSpec
 from trunkline_gateway.directory.writing import Recorded, Write, begin, document
 from trunkline_kit.errors import Conflict, ObjectNotFound, VersionMismatch
+
+Review = Callable[[Spec], Sequence[Need]]
+"""Of the spec that an object has; raises InvalidRequest where it cannot become what it is to be."""
+
+
+def _needs_nothing(_: Spec) -> Sequence[Need]:
+    return ()
 
 
 class DirectoryStore:
@@ -81,19 +89,21 @@ class DirectoryStore:
             return item
 
     async def update(
-        self, draft: Draft, actor: Actor, *, if_version: int | None = None, needs: Sequence[Need] = ()
+        self, draft: Draft, actor: Actor, *, if_version: int | None = None, review: Review = _needs_nothing
     ) -> Item:
         """Give it another spec. What is so already is not written.
 
-        Raises ObjectNotFound, VersionMismatch, InvalidRequest where what it needs is not there, Conflict for a project
-        that would take its keys to another team and for what another version wrote.
+        `review` is given the spec that it has, in a thread, and says what the new one needs besides.
+
+        Raises what `review` raises, ObjectNotFound, VersionMismatch, InvalidRequest where what it needs is not there,
+        Conflict for a project that would take its keys to another team and for what another version wrote.
         """
         async with self._change() as write:
             before = await _expected(write, draft.kind, draft.id, if_version)
             known = await _readable(before)
             if known.spec == draft.spec:
                 return known
-            await _require(write, needs)
+            await _require(write, await asyncio.to_thread(review, known.spec))
             await _keep_keys(write, draft, known)
             item = await write.put(draft, before, before.secrets)
             await write.record(_recorded(Action.UPDATE, draft, document(known), document(item)), actor)

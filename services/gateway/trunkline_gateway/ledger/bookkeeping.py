@@ -44,7 +44,7 @@ class Bookkeeper:
             turn.said_tokens = estimates.input_tokens(len(answer), estimates.PRIORS[estimates.Script.ASCII])
         if target is None or told is None or not turn.tried:
             return
-        tried = turn.tried[-1]
+        tried = turn.final
         billing = Billing(team=turn.principal.team, duration_us=lasted_us(turn, tried, tried.started_s))
         cost = pricing.cost(target.provider, target.provider_model, told, self._clock.now_s(), billing)
         turn.cost_usd = "" if cost.unpriced else usd_text(cost.cost_nusd)
@@ -63,7 +63,7 @@ class Bookkeeper:
         """Counts the stream of the attempt that answers; None where nobody would read it."""
         if self.books is None:
             return None
-        tried = turn.tried[-1]
+        tried = turn.final
         return self.books.progress(tried.slot, tried.started_s)
 
     def settle(self, turn: Turn, pricing: Pricing, body: bytes) -> None:

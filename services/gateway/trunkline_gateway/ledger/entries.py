@@ -17,19 +17,23 @@ from trunkline_gateway.ledger.rows import (
     ESTIMATED,
     FAILOVER,
     FALLBACK,
+    HEDGE,
+    HEDGE_LOST,
     LOST,
     NOTHING,
     OK,
     REPORTED,
     RETRY,
+    REVOKED,
     TAGS_MAX,
     AttemptRow,
     plain,
 )
 from trunkline_gateway.ledger.slots import Found
-from trunkline_gateway.prices.charges import is_charged, lasted_us, reported
+from trunkline_gateway.prices.charges import is_charged, lasted_us, reported, said_tokens
 from trunkline_gateway.prices.pricing import Billing, Cost, Pricing
 from trunkline_gateway.turn import Tried, Turn
+from trunkline_kit.errors import KeyRevoked
 from trunkline_policy import estimates
 from trunkline_policy.costs import Tokens
 
@@ -59,6 +63,8 @@ class Used(msgspec.Struct, frozen=True):
     source: str
 
 
+_ENDS = {"ok": OK, "broken": BROKEN, "cancelled": CANCELLED, KeyRevoked.reason: REVOKED}
+"""Outcomes of requests whose last attempt is charged for, as rows have them; all others are errors."""
 NOT_USED = Used(Tokens(), NOTHING)
 
 
@@ -83,7 +89,7 @@ def closed(found: Found, pricing: Pricing) -> AttemptRow:
     row = found.row
     if found.is_settled:
         return row
-    tokens = Tokens(uncached_input=row.uncached_input_tokens, output=_said(found.pieces))
+    tokens = Tokens(uncached_input=row.uncached_input_tokens, output=said_tokens(found.pieces))
     duration_us = found.elapsed_ms * _MILLIS
     billing = Billing(team=row.team, duration_us=duration_us)
     cost = pricing.cost(row.provider, row.provider_model, tokens, row.started_us / _MICROS, billing)
@@ -115,26 +121,27 @@ def read_tokens(turn: Turn, body: bytes) -> int:
 def used_by(turn: Turn, tried: Tried, body: bytes) -> Used:
     """What an attempt is charged for: as the provider says, an explicit 0 included; else by what was counted.
 
-    Only the last attempt of a request has anything: the others failed before their first meaningful event.
+    The others of a request failed before they had begun to answer, unless they were wasted.
     """
-    if tried is not turn.tried[-1] or not is_charged(turn):
+    if tried.is_wasted:
+        read = turn.read_tokens or read_tokens(turn, body)
+        return Used(Tokens(uncached_input=read, output=said_tokens(tried.pieces)), ESTIMATED)
+    if tried is not turn.final or not is_charged(turn):
         return NOT_USED
     told = reported(turn.usage)
     if told is not None:
         return Used(told, REPORTED)
     read = turn.read_tokens or read_tokens(turn, body)
-    return Used(Tokens(uncached_input=read, output=turn.said_tokens or _said(turn.pieces)), ESTIMATED)
+    return Used(Tokens(uncached_input=read, output=turn.said_tokens or said_tokens(turn.pieces)), ESTIMATED)
 
 
 def outcome_of(turn: Turn, tried: Tried) -> str:
     """How an attempt ended."""
+    if tried.failed == HEDGE_LOST:
+        return HEDGE_LOST
     if tried.failed:
         return f"{ERROR_PREFIX}{tried.failed}"
-    if turn.outcome == "ok":
-        return OK
-    if turn.outcome == "broken":
-        return BROKEN
-    return CANCELLED if turn.outcome == "cancelled" else f"{ERROR_PREFIX}{turn.outcome}"
+    return _ENDS.get(turn.outcome) or f"{ERROR_PREFIX}{turn.outcome}"
 
 
 def reason_of(turn: Turn, index: int) -> str:
@@ -143,14 +150,11 @@ def reason_of(turn: Turn, index: int) -> str:
     before = [tried.target for tried in turn.tried[:index]]
     if not before:
         return ""
+    if turn.tried[index].is_hedge:
+        return HEDGE
     if target in before:
         return RETRY
     return FAILOVER if target.model == before[0].model else FALLBACK
-
-
-def _said(pieces: int) -> int:
-    """The first piece of a stream is the role."""
-    return max(0, pieces - 1)
 
 
 def _row(turn: Turn, tried: Tried, pricing: Pricing, ending: Ending, index: int) -> AttemptRow:

@@ -15,13 +15,18 @@ from trunkline_gateway.ledger.focus import FOCUS_COLUMNS, focus_query, focus_row
 from trunkline_gateway.ledger.questions import LINES_MAX, Query, zone_of
 from trunkline_gateway.ledger.report import COUNTS, Line, Report, report
 from trunkline_kit.errors import InvalidRequest
+from trunkline_kit.printable import printable_json
 from trunkline_policy.money import usd_text
 
 FORMATS = ("json", "csv", "focus")
 MEDIA = {"json": "application/json", "csv": "text/csv; charset=utf-8", "focus": "text/csv; charset=utf-8"}
 """What a format is over HTTP."""
-_RISKY = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to spreadsheets."""
+_RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A cell that begins so is a formula to spreadsheets.
+
+Source: OWASP ASVS 5.0, 1.2.10 (read 2026-11-24), which names NUL, too: no row has any. The line feed and the full-width
+forms of = + - @, which some spreadsheets take for the narrow ones, are our own caution.
+"""
 _MONEY = "_nusd"
 SHOWN = tuple(name for name in COUNTS if not name.endswith(_MONEY))
 """Counts as they are; money follows as dollars."""
@@ -70,10 +75,10 @@ def json_text(found: Report) -> str:
         "until": stamp(query.until, query),
         "data": [_object(line, query) for line in found.lines],
         "totals": _object(found.totals, query),
-        "next": found.next,
+        "next": found.next or None,
         "note": found.note,
     }
-    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
+    return printable_json(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode()) + "\n"
 
 
 def focus_text(found: Report) -> str:
@@ -86,7 +91,7 @@ _WRITERS = {"json": json_text, "csv": csv_text, "focus": focus_text}
 
 
 def written_csv(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A header and rows. Names come from people; a spreadsheet must not run them."""
+    """A header and rows. Names come from people; a spreadsheet must not run them. Numbers stay as they are."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(names)

@@ -3,7 +3,7 @@
 A file for each process, mapped into its memory: a row costs two copies and no system call. The owner holds the file's
 `flock`; one that can be locked has no owner any more, and whoever locks it sends its rows on (`sweeper.py`). The file
 is allocated in full at the start, so that a full disk is an error then and not a SIGBUS later. Bounded: what finds no
-free slot, or is too large for one, is counted and goes unprotected.
+free slot is counted and goes unprotected, what is too large for one is cut (`fitting.py`).
 """
 
 import fcntl
@@ -14,15 +14,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
+from trunkline_gateway.ledger.fitting import fitted
 from trunkline_gateway.ledger.meters import JournalMeters
-from trunkline_gateway.ledger.rows import AttemptRow, encode_rows
+from trunkline_gateway.ledger.rows import AttemptRow
 from trunkline_gateway.ledger.slots import NO_SLOT, PAYLOAD_BYTES_MAX, Left, Progress, Slots, read, size_bytes
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".journal"
 SLOTS = 4096
-"""4 MB a process. One for each attempt in flight, and for each row that is not yet in a store or on disk."""
+"""8 MB a process. One for each attempt in flight, and for each row that is not yet in a store or on disk."""
 FILES_MAX = 128
 """In one folder: without a bound, a gateway that is killed again and again while all stores are full would fill it."""
 
@@ -49,16 +50,15 @@ class Journal:
     def begin(self, row: AttemptRow) -> int:
         """Write down an attempt that is about to be sent; returns its slot."""
         try:
-            payload = encode_rows([row])
+            payload, is_whole = fitted(row, PAYLOAD_BYTES_MAX)
         except (OverflowError, ValueError):
             self._meters.missed("unfit")
-            return NO_SLOT
-        if len(payload) > PAYLOAD_BYTES_MAX:
-            self._meters.missed("too_large")
             return NO_SLOT
         if not self._free:
             self._meters.missed("full")
             return NO_SLOT
+        if not is_whole:
+            self._meters.cut.inc()
         slot = self._free.pop()
         self._slots.write(slot, payload)
         return slot

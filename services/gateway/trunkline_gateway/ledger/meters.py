@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 PATHS = ("stream", "direct", "spool", "lost")
 RESULTS = ("new", "known", "unfit", "unreadable")
-MISSED = ("full", "too_large", "unfit")
+MISSED = ("full", "unfit")
 SWEPT = ("settled", "lost", "damaged")
 
 
@@ -58,6 +58,11 @@ class JournalMeters:
             "trunkline_ledger_journal_missed",
             "Rows that were not in the journal: a SIGKILL would have lost them.",
             ["why"],
+            registry=registry,
+        )
+        self.cut = Counter(
+            "trunkline_ledger_journal_cut",
+            "Rows too long for the journal: of them a SIGKILL would leave cut names and tags.",
             registry=registry,
         )
         for why in MISSED:

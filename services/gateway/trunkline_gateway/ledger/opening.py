@@ -1,6 +1,7 @@
 """The ledger of a gateway, put together from the stores that it has."""
 
 import asyncio
+import hashlib
 import logging
 import os
 import socket
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import uuid4
 
 from msgspec import Struct
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 REPLAY_EVERY_S = 0.5
 MAINTAIN_EVERY_S = 3600.0
+POSTGRES_PORT = 5432
 FLUSH_TIMEOUT_S = 5.0
 """At the end: for what is in memory to reach a store or the disk."""
 PREPARE_TIMEOUT_S = 5.0
@@ -79,7 +82,7 @@ async def open_ledger(options: LedgerOptions, clock: Clock, registry: CollectorR
             delivery = Streamed(stream)
             await stack.enter_async_context(background(Consumer(stream, writer, meters).run()))
             await stack.enter_async_context(background(forever("tidying the stream", partial(_tidy, stream))))
-        spool = await asyncio.to_thread(open_spool, ledger)
+        spool = await asyncio.to_thread(open_spool, ledger, database)
         journal = await asyncio.to_thread(_open_journal, spool.folder, JournalMeters(registry))
         books = Books(delivery, spool, meters, clock, journal)
         stack.push_async_callback(_end, books)
@@ -109,9 +112,9 @@ def consumer_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
-def open_spool(ledger: Ledger) -> Spool:
+def open_spool(ledger: Ledger, database: Secret) -> Spool:
     """Raises ConfigError where the folder cannot be made or, unless it was named, may not be ours alone."""
-    folder = Path(ledger.spool_dir) if ledger.spool_dir else default_spool_folder()
+    folder = Path(ledger.spool_dir) if ledger.spool_dir else default_spool_folder(database)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -132,9 +135,28 @@ def _open_journal(folder: Path, meters: JournalMeters) -> Journal | None:
         return None
 
 
-def default_spool_folder() -> Path:
-    """Of this user, where temporary files go: it outlives the process, not the machine. Name a better one."""
-    return Path(tempfile.gettempdir()) / f"trunkline-spool-{os.geteuid()}"
+def default_spool_folder(database: Secret) -> Path:
+    """Of this user, where temporary files go: it outlives the process, not the machine. Name a better one.
+
+    One for each database, since whoever finds rows there sends them to its own.
+    """
+    return Path(tempfile.gettempdir()) / f"trunkline-spool-{os.geteuid()}-{database_digest(database)}"
+
+
+def database_digest(database: Secret) -> str:
+    """Of where a database is, and nothing about who uses it: another password is no other database.
+
+    An address that is written in another way is another one, also where it leads to the same place.
+    """
+    parts = urlsplit(database.reveal())
+    query = dict(parse_qsl(parts.query))
+    # What stands before the question mark wins, and a database has its user's name by default, as with the driver.
+    host = unquote(parts.hostname or "") or query.get("host", "")
+    port = parts.port or query.get("port") or POSTGRES_PORT
+    name = unquote(parts.path.lstrip("/")) or query.get("dbname") or query.get("database")
+    user = unquote(parts.username or "") or query.get("user", "")
+    where = "\0".join((host, str(port), name or user))
+    return hashlib.sha256(where.encode()).hexdigest()[:12]
 
 
 def _check_private(folder: Path) -> None:

@@ -184,8 +184,8 @@ def _reasons(ours: Ours | None, theirs: Charge | None, table_version: str, *, to
     return found or ["other uses of the account that do not pass this gateway"]
 
 
-def sheet_of(found: Reconciliation) -> Sheet:
-    """For people: what differs first."""
+def sheet_of(found: Reconciliation, *, in_blocks: bool = False) -> Sheet:
+    """For people: what differs first. `in_blocks`: a small table for each pair, where one of them all is too wide."""
     differ = [pair for pair in found.pairs if not pair.agrees]
     total_ours = added([pair.ours.line for pair in found.pairs])
     total_theirs = _sum(pair.theirs for pair in found.pairs)
@@ -207,12 +207,16 @@ def sheet_of(found: Reconciliation) -> Sheet:
     notes = [] if found.compared.amounts else ["The invoice has no amounts: only tokens were compared."]
     notes += [] if found.compared.tokens else ["The invoice has no tokens: only amounts were compared."]
     if not any(pair.ours.line.attempts for pair in found.pairs):
-        notes.append(f"The ledger has nothing of {found.provider} then: is that its name under providers: ?")
+        notes.append(f"The ledger has nothing of {found.provider} then: is that its name under `providers`?")
     if len(differ) > SHOWN_MAX:
         notes.append(f"{len(differ) - SHOWN_MAX} more differ; --format csv has all.")
-    grids = (grid_of(found, differ[:SHOWN_MAX]),) if differ else ()
+    shown = differ[:SHOWN_MAX]
+    grids = tuple(_block(pair, found.compared) for pair in shown) if in_blocks else (grid_of(found, shown),)
     return Sheet(
-        title=f"Invoice of {found.provider} and the ledger", facts=tuple(facts), grids=grids, notes=tuple(notes)
+        title=f"Invoice of {found.provider} and the ledger",
+        facts=tuple(facts),
+        grids=grids if differ else (),
+        notes=tuple(notes),
     )
 
 
@@ -230,6 +234,25 @@ def grid_of(found: Reconciliation, pairs: Sequence[Pair]) -> Grid:
         header=(*header, "likely why"),
         rows=tuple(_row(pair, found.compared) for pair in pairs),
         texts=frozenset({"model", "likely why"}),
+    )
+
+
+def _block(pair: Pair, checks: Compared) -> Grid:
+    """One pair as a table of its own, with what is likely behind it below."""
+    ours, theirs = pair.ours.line, pair.theirs
+    sums: list[tuple[str, int, int]] = []
+    if checks.tokens:
+        sums += [("input tokens", theirs.input_tokens, ours.input_tokens)]
+        sums += [("output tokens", theirs.output_tokens, ours.output_tokens)]
+    rows: list[tuple[Cell, ...]] = [(name, billed, counted, counted - billed) for name, billed, counted in sums]
+    if checks.amounts:
+        billed, counted = theirs.cost_nusd, ours.cost_nusd
+        rows.append(("cost", Usd(billed), Usd(counted), Usd(counted - billed)))
+    return Grid(
+        title=f"{pair.day.isoformat()} {pair.model or '(all models)'}",
+        header=("", "invoice", "ledger", "difference"),
+        rows=tuple(rows),
+        notes=pair.reasons,
     )
 
 

@@ -25,7 +25,7 @@ _SUMS = """
 count(*) FILTER (WHERE outcome <> 'cached') AS attempts,
 count(*) FILTER (WHERE outcome = 'cached') AS cached_answers,
 count(*) FILTER (WHERE outcome LIKE 'error:%' AND usage_source = 'none') AS failed_attempts,
-count(*) FILTER (WHERE outcome IN ('client_cancelled', 'stream_broken', 'lost', 'error:key_revoked')) AS cut_attempts,
+count(*) FILTER (WHERE outcome IN ('client_cancelled', 'stream_broken', 'key_revoked', 'lost')) AS cut_attempts,
 count(*) FILTER (WHERE unpriced) AS unpriced_attempts,
 count(*) FILTER (WHERE usage_source = 'estimated') AS estimated_attempts,
 coalesce(sum(uncached_input_tokens) FILTER (WHERE outcome <> 'cached'), 0)::bigint AS uncached_input_tokens,

@@ -12,10 +12,14 @@ TAGS_MAX = 16
 OK = "ok"
 CANCELLED = "client_cancelled"
 BROKEN = "stream_broken"
+REVOKED = "key_revoked"
+"""Its key was revoked while it was under way."""
 CACHED = "cached"
 LOST = "lost"
 """The gateway died before it could say how the attempt ended."""
 ERROR_PREFIX = "error:"
+HEDGE_LOST = "hedge_lost"
+"""Another attempt at the same request was faster."""
 
 REPORTED = "reported"
 ESTIMATED = "estimated"
@@ -29,6 +33,8 @@ FAILOVER = "failover"
 """Another deployment of the same model."""
 FALLBACK = "fallback"
 """Another model."""
+HEDGE = "hedge"
+"""The one before it was slow, and went on."""
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -64,7 +70,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     ttft_us: int | None = None
     """From the attempt's start to its first meaningful event; None for whole answers and for failures."""
     outcome: str = OK
-    """ok, error:<reason>, client_cancelled, stream_broken, cached, lost."""
+    """ok, error:<reason>, client_cancelled, stream_broken, key_revoked, hedge_lost, cached, lost."""
     streamed: bool = False
     cache: str = ""
     guardrails: str = ""
@@ -74,7 +80,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     tags: tuple[str, ...] = ()
     """Of the key and of the request."""
     reason: str = ""
-    """Why it went where it went: `retry`, `failover` or `fallback` after another one; empty for the first."""
+    """Why it went where it went: `retry`, `failover`, `fallback` or `hedge` after another one; empty for the first."""
     audio_input_tokens: int = 0
     """This and the next three are parts of the uncached input and of the output, as reasoning is."""
     audio_output_tokens: int = 0

@@ -6,6 +6,7 @@ from html import escape
 import msgspec
 
 from trunkline_gateway.ledger.exports import written_csv
+from trunkline_kit.printable import printable
 from trunkline_policy.money import usd_short, usd_text
 
 _STYLE = (
@@ -38,6 +39,10 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     texts: frozenset[str] = frozenset()
+    spare: tuple[str, ...] = ()
+    """Columns that a narrow terminal can do without, the first of them first."""
+    notes: tuple[str, ...] = ()
+    """Below it."""
 
     def is_number(self, column: int) -> bool:
         """Whether a column is aligned to the right."""
@@ -56,7 +61,8 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 def shown(cell: Cell) -> str:
     """For people."""
     if isinstance(cell, Usd):
-        return f"${usd_short(cell.nusd)}"
+        sign = "-" if cell.nusd < 0 else ""
+        return f"{sign}${usd_short(abs(cell.nusd))}"
     if isinstance(cell, Share):
         return f"{100 * cell.part / cell.whole:.1f} %" if cell.whole else "-"
     return f"{cell:,}" if isinstance(cell, int) else cell
@@ -79,6 +85,7 @@ def markdown(sheet: Sheet) -> str:
         rows = [[shown(cell) for cell in row] for row in grid.rows]
         numbers = [grid.is_number(at) for at in range(len(grid.header))]
         lines += ["", f"## {_plain(grid.title)}", "", *_markdown_table(grid.header, rows, numbers)]
+        lines += ["", *(f"- {_plain(note)}" for note in grid.notes)] if grid.notes else []
     if sheet.notes:
         lines += ["", *(f"- {_plain(note)}" for note in sheet.notes)]
     return "\n".join(lines) + "\n"
@@ -91,8 +98,8 @@ def html(sheet: Sheet) -> str:
     body.append("</table>")
     for grid in sheet.grids:
         body += [f"<h2>{escape(grid.title)}</h2>", "<table>", *_html_rows(grid), "</table>"]
-    if sheet.notes:
-        body += ["<ul>", *(f"<li>{escape(note)}</li>" for note in sheet.notes), "</ul>"]
+        body += _html_notes(grid.notes)
+    body += _html_notes(sheet.notes)
     head = f'<meta charset="utf-8"><title>{escape(sheet.title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
 
@@ -133,6 +140,10 @@ def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], number
     return [f"| {line} |" for line in (lines[0], rule, *lines[1:])]
 
 
+def _html_notes(notes: Sequence[str]) -> list[str]:
+    return ["<ul>", *(f"<li>{escape(note)}</li>" for note in notes), "</ul>"] if notes else []
+
+
 def _html_rows(grid: Grid) -> Iterator[str]:
     kinds = [' class="n"' if grid.is_number(at) else "" for at in range(len(grid.header))]
     yield (
@@ -150,5 +161,5 @@ def _html_rows(grid: Grid) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Names come from people: none of them may end a cell, a line or the page's sense."""
-    flat = " ".join(text.split())
+    flat = printable(" ".join(text.split()))
     return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")

@@ -17,7 +17,8 @@ import msgspec
 from trunkline_gateway.ledger.rows import LOST, AttemptRow, decode_rows
 
 NO_SLOT = -1
-SLOT_BYTES = 1024
+SLOT_BYTES = 2048
+"""Room for a row with all the tags that there may be, each as long as one may be, and names of any sensible length."""
 HEAD_BYTES = 4096
 """One page, so that slots begin at a page's start."""
 MAGIC = b"TLJRNL01"

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import structs
 
 from trunkline_gateway.ledger.questions import Query, zone_of
-from trunkline_gateway.ledger.report import COUNTS, NOTHING, Line, Report, reports
+from trunkline_gateway.ledger.report import COUNTS, NOTHING, Line, Report, report, reports
 from trunkline_gateway.ledger.sheets import Cell, Grid, Share, Sheet, Usd
 from trunkline_kit.errors import InvalidRequest
 
@@ -16,6 +16,9 @@ _SPLITS = ("model", "key", "project", "tag", "outcome", "price", "asked")
 _ROWS_MAX = 50
 """Of one table: the dearest; the others are one row."""
 _HEADER = ("requests", "attempts", "input tokens", "of it cached", "output tokens", "cost", "share")
+
+_LONG_AGO, _FAR_AHEAD = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+_SPARE = ("attempts", "of it cached", "share", "input tokens")
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +71,13 @@ async def statement(pool: asyncpg.Pool, team: str, period: Period, now: datetime
     queries = [structs.replace(base, bucket="day"), *(structs.replace(base, by=(name,)) for name in _SPLITS)]
     by_day, *split = await reports(pool, queries)
     return statement_of(team, period, now, by_day, dict(zip(_SPLITS, split, strict=True)))
+
+
+async def has_seen(pool: asyncpg.Pool, team: str) -> bool:
+    """Whether the ledger has anything of a team, whenever it was. Raises StoreUnavailable."""
+    query = Query(since=_LONG_AGO, until=_FAR_AHEAD, where={"team": (team,)}, limit=1)
+    totals = (await report(pool, query)).totals
+    return bool(totals.attempts or totals.cached_answers)
 
 
 def statement_of(team: str, period: Period, now: datetime, by_day: Report, split: dict[str, Report]) -> TeamStatement:
@@ -179,7 +189,7 @@ def _grid(title: str, name: str, lines: Sequence[tuple[str, Line]], totals: Line
     rows = [_cells(label, line, totals) for label, line in kept]
     if others:
         rows.append(_cells(f"({len(others)} others)", added(others), totals))
-    return Grid(title=title, header=(name, *_HEADER), rows=tuple(rows))
+    return Grid(title=title, header=(name, *_HEADER), rows=tuple(rows), spare=_SPARE)
 
 
 def _cells(label: str, line: Line, totals: Line) -> tuple[Cell, ...]:

@@ -19,7 +19,7 @@ from trunkline_gateway.ledger.entries import closed
 from trunkline_gateway.ledger.journal import Orphan, adopt, journals
 from trunkline_gateway.ledger.loops import forever
 from trunkline_gateway.ledger.meters import SweepMeters
-from trunkline_gateway.ledger.rows import AttemptRow
+from trunkline_gateway.ledger.rows import LOST, AttemptRow
 from trunkline_gateway.ledger.slots import Unreadable
 from trunkline_gateway.ledger.spool import DAMAGED
 from trunkline_gateway.prices.pricing import Pricing
@@ -32,14 +32,19 @@ FILES_PER_TURN_MAX = 4
 """Each has some thousand rows at most: requests go on in between."""
 
 
+Charge = Callable[[AttemptRow], None]
+"""Counts a lost attempt against its limits and budgets. Never waits; twice within two minutes is once."""
+
+
 class Sweeper:
     """Of one process; its own journal is locked, so that it never takes that."""
 
-    def __init__(self, books: Books, pricing: Callable[[], Pricing], meters: SweepMeters) -> None:
+    def __init__(self, books: Books, pricing: Callable[[], Pricing], meters: SweepMeters, charge: Charge) -> None:
         self._books = books
         self._pricing = pricing
         """What is in force now: what lost attempts are charged by."""
         self._meters = meters
+        self._charge = charge
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -74,6 +79,9 @@ class Sweeper:
         try:
             haul = await asyncio.to_thread(_haul, orphan, self._pricing())
             if haul is not None and await self._books.bring(haul.rows):
+                for row in haul.rows:
+                    if row.outcome == LOST:
+                        self._charge(row)
                 await asyncio.to_thread(orphan.remove)
                 self._tell(haul)
         finally:
@@ -113,11 +121,11 @@ def _haul(orphan: Orphan, pricing: Pricing) -> Haul | None:
 
 @asynccontextmanager
 async def sweeping_journals(
-    books: Books | None, pricing: Callable[[], Pricing], registry: CollectorRegistry
+    books: Books | None, pricing: Callable[[], Pricing], registry: CollectorRegistry, charge: Charge
 ) -> AsyncIterator[None]:
     """Sweep the folder of these books beside the block. `pricing` is what is in force when it is called."""
     if books is None:
         yield
         return
-    async with background(Sweeper(books, pricing, SweepMeters(registry)).run()):
+    async with background(Sweeper(books, pricing, SweepMeters(registry), charge).run()):
         yield

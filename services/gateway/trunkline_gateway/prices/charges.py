@@ -11,11 +11,21 @@ their key was revoked."""
 
 
 def is_charged(turn: Turn) -> bool:
-    """Whether the last attempt is charged for. The others failed before they answered: nothing is used by those.
+    """Whether the attempt that answered is charged for. Of the others only those are that were `wasted`.
 
     Nor by a request that the provider judged wrong, though that attempt is not one of the failures.
     """
-    return turn.outcome in CHARGED and bool(turn.tried) and not turn.tried[-1].failed
+    return turn.outcome in CHARGED and bool(turn.tried) and not turn.final.failed
+
+
+def wasted(turn: Turn) -> list[Tried]:
+    """Attempts that were given up while the provider worked on them: it charges for those as well."""
+    return [tried for tried in turn.tried if tried.is_wasted]
+
+
+def said_tokens(pieces: int) -> int:
+    """Of so many events of a stream. The first one is the role."""
+    return max(0, pieces - 1)
 
 
 def reported(usage: Usage | None) -> Tokens | None:
@@ -43,6 +53,6 @@ def lasted_us(turn: Turn, tried: Tried, loop_s: float) -> int:
     A stream lasts until it was settled, a whole answer until it was there: what its caller does with it later does not
     count.
     """
-    open_end = tried.ended_s is None or (turn.stream and not tried.failed and tried is turn.tried[-1])
+    open_end = tried.ended_s is None or (turn.stream and not tried.failed and tried is turn.final)
     ended_s = loop_s if open_end or tried.ended_s is None else tried.ended_s
     return max(0, round((ended_s - tried.started_s) * MICROS_PER_SECOND))

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
+from difflib import get_close_matches
 
 import msgspec
 
 from trunkline_gateway.plan import Target
-from trunkline_gateway.prices.rulings import Ruling, declared_rulings, team_rulings
+from trunkline_gateway.prices.rulings import Ruling, declared_rulings, in_order, team_rulings
 from trunkline_gateway.prices.table import DatedPrice, Table
 from trunkline_kit.accounts import Prices, Unpriced
 from trunkline_kit.errors import ConfigError, PermissionDenied
@@ -120,12 +121,12 @@ def build_pricing(
     table: Table,
     stored: Sequence[Ruling] = (),
 ) -> Pricing:
-    """Prices of every deployment: overrides that are stored, those of the file, else the table, else nothing.
+    """Prices of every deployment: by overrides, in their order, else by the table, else nothing.
 
     Raises ConfigError for the file. A stored override whose provider has left the file only has no effect.
     """
     check_prices(prices, providers, table)
-    rulings = (*stored, *declared_rulings(prices))
+    rulings = in_order(stored, declared_rulings(prices))
     places = sorted({(one.provider, one.model) for model in models.values() for one in model.deployments})
     quotes = {place: tuple(_quotes(rulings, prices, providers, table, place)) for place in places}
     of_teams = {
@@ -135,15 +136,29 @@ def build_pricing(
 
 
 def check_prices(prices: Prices, providers: Mapping[str, Provider], table: Table) -> None:
-    """Raises ConfigError for names that are not there."""
+    """Raises ConfigError for names that are not there, one a line."""
+    if problems := [f"{path}: {message}" for path, message in price_problems(prices, providers, table)]:
+        raise ConfigError("\n".join(problems))
+
+
+def price_problems(prices: Prices, providers: Mapping[str, Provider], table: Table) -> Iterator[tuple[str, str]]:
+    """A path inside the file, and the name there that is not to be found."""
+    listed_ids = [one.id for one in table.providers]
     for name, listed in prices.listed_as.items():
         if table.provider(listed) is None:
-            known = ", ".join(sorted(one.id for one in table.providers))
-            raise ConfigError(f"prices.listed_as.{name}: no provider {listed!r} in the price table; it has {known}")
+            what = f"no provider {listed!r} in the price table"
+            yield f"prices.listed_as.{name}", f"{what}{_nearest(listed, listed_ids)}"
     for index, override in enumerate(prices.overrides):
         if override.provider not in providers:
-            place = f"prices.overrides[{index}].provider"
-            raise ConfigError(f"{place}: there is no provider {override.provider!r} under providers:")
+            what = f"there is no provider {override.provider!r} under providers:"
+            yield f"prices.overrides[{index}].provider", f"{what}{_nearest(override.provider, list(providers))}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """Not all of them: a table has dozens."""
+    spelled = {one.lower(): one for one in known}
+    found = [spelled[one] for one in get_close_matches(name.lower(), list(spelled), n=3)]
+    return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def _quotes(

@@ -6,11 +6,12 @@ from typing import Protocol
 import msgspec
 
 from trunkline_gateway.chunks import Chunk
-from trunkline_gateway.openai_types import ChatControl, CompletionControl, Control
-from trunkline_gateway.plan import FailureKind, Target
+from trunkline_gateway.openai_types import ChatControl, CompletionControl, Control, EmbeddingControl, MessagesControl
+from trunkline_gateway.plan import Target
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.usage import Usage
 from trunkline_kit.errors import TrunklineError
+from trunkline_policy.faults import FailureKind
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,10 +24,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     cache_salt: bytes = b""
     """The tenant, for a worker's prefix cache."""
+    passed_on: tuple[tuple[str, str], ...] = ()
+    """Headers of the caller that mean something to a provider of its own dialect."""
+    priority: int = 0
+    """Place in a worker's queue; higher is more urgent."""
 
     @property
     def wants_stream(self) -> bool:
-        return isinstance(self.control, (ChatControl, CompletionControl)) and bool(self.control.stream)
+        return not isinstance(self.control, EmbeddingControl) and bool(self.control.stream)
 
     @property
     def wants_usage(self) -> bool:
@@ -44,6 +49,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def choices(self) -> int:
         """How many choices a complete answer has."""
         control = self.control
+        if isinstance(control, MessagesControl):
+            return 1
         if not isinstance(control, (ChatControl, CompletionControl)):
             return 0
         prompts = _prompts(control.prompt) if isinstance(control, CompletionControl) else 1
@@ -67,7 +74,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer in OpenAI's shape."""
+    """A whole answer in the caller's dialect."""
 
     body: bytes
     usage: Usage | None = None
@@ -86,16 +93,35 @@ class ChunkStream(Protocol):
         """Stop at once. Safe to call after the end."""
 
 
+class PieceStream(ChunkStream, Protocol):
+    """A stream of chat chunks that may also be read to its end first and looked at then."""
+
+    async def more(self, pause_s: float) -> int | None:
+        """Read more and keep it, after a pause in which it may pile up; how many events came so far, None at the end.
+
+        Raises TrunklineError.
+        """
+
+    def rest(self) -> list[bytes]:
+        """The data of all events that `more` has read."""
+
+    def translated(self, answer: Answer) -> Answer:
+        """The chat completion that it came to, in the caller's dialect."""
+
+
 class Provider(Protocol):
     """An account at a place where models live. Raises AttemptFailed, or a TrunklineError the caller must see."""
 
     kind: str
 
-    async def whole(self, call: Call, target: Target, terms: Terms) -> Answer:
-        """The whole answer."""
+    async def whole(self, call: Call, target: Target, terms: Terms) -> "Answer | PieceStream":
+        """The whole answer, or a stream of its pieces, where `streams_whole` allows that."""
 
     async def stream(self, call: Call, target: Target, terms: Terms) -> ChunkStream:
         """Begin a stream; returns when the provider has accepted it."""
+
+    def streams_whole(self, call: Call, target: Target) -> bool:
+        """Whether a whole answer is asked for as a stream, so that its first sign of life can be waited for."""
 
     async def check(self, provider_model: str) -> str | None:
         """For readiness: raises TrunklineError when this model cannot answer now; may return a detail."""

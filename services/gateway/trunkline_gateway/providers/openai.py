@@ -1,145 +1,104 @@
 """OpenAI, and every server that speaks its dialect: the caller's bytes go out, the provider's bytes come back."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import lru_cache
 
-import aiohttp
-from aiohttp.payload import BytesPayload, Payload
+import msgspec
 from msgspec import structs
-from yarl import URL
 
 from trunkline_gateway import body as bodies
 from trunkline_gateway.chunks import Chunk, chunk_of, look, usage_in
-from trunkline_gateway.plan import FailureKind, Target
+from trunkline_gateway.openai_types import ChatControl, CompletionControl, MessagesControl
+from trunkline_gateway.plan import Target
 from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, Provider, Terms
-from trunkline_gateway.providers.statuses import in_stream, judge
-from trunkline_gateway.sse import DONE, SseParser
+from trunkline_gateway.providers.event_stream import EventReader
+from trunkline_gateway.providers.http_account import Account, open_session
+from trunkline_gateway.providers.statuses import in_stream
+from trunkline_gateway.sse import DONE
 from trunkline_gateway.surface import PATHS
 from trunkline_kit.clock import Clock
-from trunkline_kit.errors import UpstreamError, UpstreamUnavailable
-from trunkline_kit.redaction import REDACTED
+from trunkline_kit.errors import UpstreamError, UpstreamRefused
 from trunkline_kit.secrets import Secret, resolve
-from trunkline_kit.settings import OpenAIProvider
-from trunkline_kit.tracing import TRACEPARENT
+from trunkline_kit.settings import Assemble, OpenAIProvider
+from trunkline_policy.faults import FailureKind
 
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
-"""A longer answer is not taken."""
-ERROR_BYTES_MAX = 64 * 1024
-"""How much of an error's body is read."""
-KEEP_ALIVE_S = 60.0
-END_OF_BODY_S = 1.0
-"""How long a provider may take to end a body after `[DONE]`, while the caller has all of it already."""
-_EVENT_STREAM = "text/event-stream"
-_BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "trunkline"}
+_STREAM_FIELDS = frozenset({"stream", "stream_options", "stream_options.include_usage"})
+_NOT_GIVEN = frozenset({b"null", b"[]"})
+_ENDS = (b"data: [DONE]", b"data:[DONE]")
 
 
 class OpenAICompatible:
-    """One account. Holds one session for its whole life; the caller's headers are never passed on."""
+    """One account. The caller's headers are never passed on."""
 
     kind = "openai"
 
-    def __init__(
-        self, name: str, settings: OpenAIProvider, key: Secret, session: aiohttp.ClientSession, clock: Clock
-    ) -> None:
-        self.name = name
-        self._key = key
-        self._session = session
-        self._clock = clock
-        base = settings.base_url.rstrip("/")
-        self._urls = {surface: URL(base + path, encoded=True) for surface, path in PATHS.items()}
-        self._host = URL(base).host or base
+    def __init__(self, account: Account, assemble: Assemble) -> None:
+        self.name = account.name
+        self._account = account
+        self._assemble = assemble
+        self._unstreamable: set[str] = set()
+        """Models that refuse to be streamed, or answer whole all the same."""
 
-    async def whole(self, call: Call, target: Target, terms: Terms) -> Answer:
-        reply = await self._post(call, target, terms)
-        try:
-            data = await _read(reply, ANSWER_BYTES_MAX)
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._broken("was cut off in mid-answer", error) from error
-        finally:
-            reply.release()
-        return _answer_of(self.name, data, self._key)
+    async def whole(self, call: Call, target: Target, terms: Terms) -> "Answer | EventStream":
+        path = PATHS[call.surface]
+        if self.streams_whole(call, target):
+            try:
+                found = await self._account.either(path, _body(call, target, as_stream=True), terms)
+            except UpstreamRefused as error:
+                if error.param not in _STREAM_FIELDS:
+                    raise
+                # Some models may only be streamed by accounts that have proved who they are.
+                self._unstreamable.add(target.provider_model)
+            else:
+                if isinstance(found, EventReader):
+                    return EventStream(found)
+                self._unstreamable.add(target.provider_model)
+                return self._answer(found)
+        return self._answer(await self._account.whole(path, _body(call, target), terms))
 
     async def stream(self, call: Call, target: Target, terms: Terms) -> "EventStream":
-        reply = await self._post(call, target, terms)
-        kind = reply.headers.get("content-type", "")
-        if not kind.startswith(_EVENT_STREAM):
-            reply.close()
-            text = f"provider {self.name!r} answered a stream with {kind or 'no content type'} instead of events"
-            raise AttemptFailed(FailureKind.UNFIT, UpstreamError(text))
-        return EventStream(self.name, reply, self._key)
+        body = _body(call, target, as_stream=True)
+        return EventStream(await self._account.stream(PATHS[call.surface], body, terms))
+
+    def streams_whole(self, call: Call, target: Target) -> bool:
+        if self._assemble is Assemble.NEVER or target.provider_model in self._unstreamable:
+            return False
+        return can_assemble(call, always=self._assemble is Assemble.ALWAYS)
 
     async def check(self, provider_model: str) -> str | None:  # noqa: ARG002 - the Protocol's
         """Always fit: only a request shows whether a foreign provider answers, and asking costs its rate."""
-        return f"{self._host}, not probed"
+        return f"{self._account.host}, not probed"
 
-    async def _post(self, call: Call, target: Target, terms: Terms) -> aiohttp.ClientResponse:
-        ask_usage = call.wants_stream and not call.wants_usage
-        body = bodies.rebuilt(call.body, target.provider_model, ask_usage=ask_usage)
-        headers = {TRACEPARENT: terms.traceparent} if terms.traceparent else None
+    def _answer(self, data: bytes) -> Answer:
+        """Raises AttemptFailed for a whole answer that is not one, though it came with 200."""
         try:
-            reply = await self._session.post(
-                self._urls[call.surface],
-                data=JsonBody(body),
-                headers=headers,
-                timeout=_client_timeout(terms.connect_s),
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._broken("cannot be reached", error) from error
-        if reply.status != 200:
-            raise await self._judged(reply)
-        return reply
-
-    async def _judged(self, reply: aiohttp.ClientResponse) -> Exception:
-        try:
-            data = await _read(reply, ERROR_BYTES_MAX)
-        except (aiohttp.ClientError, OSError, AttemptFailed):
-            data = b""
-        finally:
-            reply.release()
-        return judge(self.name, reply.status, reply.headers, without(self._key, data), self._clock.now_s())
-
-    def _broken(self, what: str, error: Exception) -> AttemptFailed:
-        text = f"provider {self.name!r} {what}: {type(error).__name__}"
-        kind = FailureKind.SILENT if isinstance(error, TimeoutError) else FailureKind.BROKEN
-        return AttemptFailed(kind, UpstreamUnavailable(text))
-
-
-class JsonBody(BytesPayload):
-    """A body that is in memory already. aiohttp's own warns of a large one, which for us is every agent's."""
-
-    def __init__(self, body: bytes) -> None:
-        Payload.__init__(self, body, content_type="application/json")
-        self._size = len(body)
+            seen = look(data)
+        except UpstreamError as error:
+            raise AttemptFailed(FailureKind.BROKEN, error) from error
+        if not seen.choices and not seen.data:
+            if bytes(seen.error) != b"null":
+                raise in_stream(self.name, self._account.without_key(bytes(seen.error)))
+            text = f"provider {self.name!r} answered with nothing"
+            raise AttemptFailed(FailureKind.BROKEN, UpstreamError(text))
+        return Answer(body=data, usage=usage_in(seen.usage))
 
 
 class EventStream:
     """A provider's stream: whatever has arrived is looked at together."""
 
-    __slots__ = ("_done", "_key", "_parser", "_provider", "_reply")
+    __slots__ = ("_done", "_reader")
 
-    def __init__(self, provider: str, reply: aiohttp.ClientResponse, key: Secret) -> None:
-        self._provider = provider
-        self._key = key
-        self._reply = reply
-        self._parser = SseParser()
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
         self._done = False
 
     async def next(self) -> list[Chunk] | None:
         while not self._done:
-            try:
-                piece = await self._reply.content.readany()
-            except (aiohttp.ClientError, OSError) as error:
-                raise UpstreamError(f"provider {self._provider!r} was cut off in mid-stream") from error
-            if piece:
-                found = self._parser.feed(piece)
-            else:
+            found = await self._reader.next()
+            if found is None:
                 self._done = True
-                found = self._parser.close()
-            if found:
-                return self._chunks(found)
+            elif chunks := self._chunks(found):
+                return chunks
         return None
 
     def _chunks(self, found: list[bytes]) -> list[Chunk]:
@@ -150,58 +109,52 @@ class EventStream:
 
     def _chunk(self, data: bytes) -> Chunk:
         chunk = chunk_of(data)
-        return structs.replace(chunk, error=without(self._key, chunk.error)) if chunk.error else chunk
+        return structs.replace(chunk, error=self._reader.without_key(chunk.error)) if chunk.error else chunk
+
+    async def more(self, pause_s: float) -> int | None:
+        return None if self._done else await self._reader.more(pause_s, _ENDS)
+
+    def rest(self) -> list[bytes]:
+        found = self._reader.rest()
+        return found[: found.index(DONE)] if DONE in found else found
+
+    def translated(self, answer: Answer) -> Answer:
+        return answer
 
     async def release(self) -> None:
-        """After `[DONE]` only the body's end is left to read, and the connection can serve the next request."""
-        content = self._reply.content
-        try:
-            async with asyncio.timeout(END_OF_BODY_S):
-                while not content.at_eof():
-                    await content.readany()
-        except (TimeoutError, aiohttp.ClientError, OSError):
-            self._reply.close()
+        await self._reader.release()
 
     def cut(self) -> None:
-        self._reply.close()
+        self._reader.cut()
 
 
-def without(key: Secret, said: bytes) -> bytes:
-    """What a provider says of an error, without our key: some repeat it, and the caller may get to read it."""
-    value = key.reveal().encode()
-    return said.replace(value, REDACTED.encode()) if value else said
+def can_assemble(call: Call, *, always: bool) -> bool:
+    """Whether a whole answer can be put together from a stream so that nobody sees a difference.
+
+    Embeddings cannot be streamed, and sound is streamed in another format. Servers that parse tool calls out of text
+    do so worse in streams, and several choices are asked for too rarely to be trusted: those only `always`.
+    """
+    control = call.control
+    if isinstance(control, CompletionControl):
+        return always and call.choices == 1
+    if isinstance(control, MessagesControl):
+        return always or not _given(control.tools)
+    if not isinstance(control, ChatControl) or _given(control.audio):
+        return False
+    return always or not (call.choices > 1 or _given(control.tools) or _given(control.functions))
 
 
-def _answer_of(provider: str, data: bytes, key: Secret) -> Answer:
-    """Raises AttemptFailed for a whole answer that is not one, though it came with 200."""
-    try:
-        seen = look(data)
-    except UpstreamError as error:
-        raise AttemptFailed(FailureKind.BROKEN, error) from error
-    if not seen.choices and not seen.data:
-        if bytes(seen.error) != b"null":
-            raise in_stream(provider, without(key, bytes(seen.error)))
-        raise AttemptFailed(FailureKind.BROKEN, UpstreamError(f"provider {provider!r} answered with nothing"))
-    return Answer(body=data, usage=usage_in(seen.usage))
+def _given(member: msgspec.Raw) -> bool:
+    return bytes(member) not in _NOT_GIVEN
 
 
-async def _read(reply: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
-    """The whole body. Raises AttemptFailed for one over `limit_bytes`."""
-    pieces: list[bytes] = []
-    size_bytes = 0
-    while piece := await reply.content.readany():
-        pieces.append(piece)
-        size_bytes += len(piece)
-        if size_bytes > limit_bytes:
-            reply.close()
-            raise AttemptFailed(FailureKind.UNFIT, UpstreamError(f"the answer is longer than {limit_bytes} bytes"))
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-@lru_cache(maxsize=64)
-def _client_timeout(connect_s: float) -> aiohttp.ClientTimeout:
-    """Only the connecting clock is aiohttp's; the others are the attempt's."""
-    return aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_s, sock_read=None)
+def _body(call: Call, target: Target, *, as_stream: bool = False) -> bytes:
+    return bodies.rebuilt(
+        call.body,
+        target.provider_model,
+        ask_usage=as_stream and not call.wants_usage,
+        ask_stream=as_stream and not call.wants_stream,
+    )
 
 
 @asynccontextmanager
@@ -210,15 +163,7 @@ async def open_openai(
 ) -> AsyncIterator[Provider]:
     """Raises ConfigError for a key that is not there."""
     key = Secret("") if settings.api_key is None else resolve(settings.api_key, environment)
-    headers = dict(_BASE_HEADERS)
-    if key.reveal():
-        headers["authorization"] = f"Bearer {key.reveal()}"
-    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_S)
-    async with aiohttp.ClientSession(
-        connector=connector,
-        headers=headers,
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-    ) as session:
-        yield OpenAICompatible(name, settings, key, session, clock)
+    headers = {"authorization": f"Bearer {key.reveal()}"} if key.reveal() else {}
+    async with open_session(headers, connections) as session:
+        account = Account(name, settings.base_url, key, session, clock)
+        yield OpenAICompatible(account, settings.assemble_streams)

@@ -1,12 +1,10 @@
 """What a provider's HTTP answer other than 200 means for the caller and for the next attempt. Pure."""
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
 from trunkline_gateway.chunks import ErrorLook, error_of
-from trunkline_gateway.plan import FailureKind
 from trunkline_gateway.providers.base import AttemptFailed
 from trunkline_kit.errors import (
     BodyTooLarge,
@@ -18,11 +16,7 @@ from trunkline_kit.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-
-RETRY_AFTER_S_MAX = 3600.0
-_CREDENTIALS = frozenset({401, 402, 403})
-_REFUSALS = frozenset({400, 409, 415, 422})
-_SPENT = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
+from trunkline_policy.faults import OF_THE_MODEL, FailureKind, asked_wait_s, kind_of_refusal, kind_of_status
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -31,6 +25,11 @@ class _Body(msgspec.Struct, frozen=True):
     detail: msgspec.Raw = msgspec.Raw(b"")
 
 
+_ERRORS: dict[FailureKind, type[TrunklineError]] = {
+    FailureKind.LIMITED: UpstreamRateLimited,
+    FailureKind.ACCOUNT: UpstreamError,
+    FailureKind.UNFIT: UpstreamError,
+}
 _decode = msgspec.json.Decoder(_Body).decode
 
 
@@ -40,34 +39,44 @@ def judge(provider: str, status: int, headers: Mapping[str, str], body: bytes, n
     A provider's 401 or 403 is about our credentials, never about the caller's key, so it does not surface as one.
     """
     said = said_by(body)
-    if status == 429:
-        return _limited(provider, said, headers, now_s)
-    if status in _CREDENTIALS:
-        text = f"provider {provider!r} did not accept the gateway's credentials (HTTP {status}); tell who runs it"
-        return AttemptFailed(FailureKind.UNFIT, UpstreamError(text))
-    if status == 404:
-        text = f"provider {provider!r} does not know this model or URL (HTTP 404); tell who runs the gateway"
-        return AttemptFailed(FailureKind.UNFIT, UpstreamError(text))
-    if status == 413:
+    kind = kind_of_status(status, _word(said.code), said.type or "", said.message)
+    if kind is None and status == 413:
         return BodyTooLarge(said.message or f"provider {provider!r} says the request is too large")
-    if status in _REFUSALS:
+    if kind is None:
         return refusal(provider, said)
-    text = f"provider {provider!r} answered with HTTP {status}"
-    return AttemptFailed(FailureKind.BROKEN, UpstreamUnavailable(text, retry_after_s=retry_after_s(headers, now_s)))
+    if kind in OF_THE_MODEL:
+        return AttemptFailed(kind, refusal(provider, said, kind))
+    error = _ERRORS.get(kind, UpstreamUnavailable)
+    return AttemptFailed(kind, error(_text(provider, kind, status), retry_after_s=asked_wait_s(headers, now_s)))
 
 
-def refusal(provider: str, said: ErrorLook) -> InvalidRequest:
+def _text(provider: str, kind: FailureKind, status: int) -> str:
+    """What the caller is told. The provider's own words may be about our account, which is nobody else's business."""
+    if kind is FailureKind.LIMITED:
+        return f"provider {provider!r} is over its rate; try again later"
+    if kind is FailureKind.ACCOUNT and status != 401:
+        return f"the gateway's account at provider {provider!r} has no credit left; tell who runs it"
+    if status in {401, 403}:
+        return f"provider {provider!r} did not accept the gateway's credentials (HTTP {status}); tell who runs it"
+    if kind is FailureKind.UNFIT:
+        return f"provider {provider!r} does not know this model or URL (HTTP {status}); tell who runs the gateway"
+    return f"provider {provider!r} answered with HTTP {status}"
+
+
+def refusal(provider: str, said: ErrorLook, kind: FailureKind | None = None) -> InvalidRequest:
     """The provider's own verdict on the request, in its own words."""
     message = said.message or f"provider {provider!r} refused the request without saying why"
-    kind = ContextTooLong if said.code == ContextTooLong.reason else UpstreamRefused
-    return kind(message, param=said.param)
+    error = ContextTooLong if kind is FailureKind.CONTEXT else UpstreamRefused
+    return error(message, param=said.param)
 
 
 def in_stream(provider: str, raw: bytes) -> Exception:
     """What an error object inside a stream that began with 200 means."""
     said = error_of(raw)
-    if said.type == "invalid_request_error":
-        return refusal(provider, said)
+    if said.type == "invalid_request_error" or kind_of_refusal(_word(said.code), said.type or "") is not None:
+        kind = kind_of_refusal(_word(said.code), said.type or "", said.message)
+        found = refusal(provider, said, kind)
+        return found if kind is None else AttemptFailed(kind, found)
     if said.type == "rate_limit_error" or said.code in {429, "rate_limit_exceeded"}:
         return AttemptFailed(FailureKind.LIMITED, UpstreamRateLimited(f"provider {provider!r} is over its rate"))
     return AttemptFailed(FailureKind.BROKEN, stream_error(provider, said))
@@ -89,37 +98,5 @@ def said_by(body: bytes) -> ErrorLook:
     return ErrorLook(message=found.message or bytes(found.detail)[:500].decode(errors="replace").strip('"'))
 
 
-def _limited(provider: str, said: ErrorLook, headers: Mapping[str, str], now_s: float) -> AttemptFailed:
-    if said.code in _SPENT or said.type in _SPENT:
-        text = f"the gateway's account at provider {provider!r} has no credit left; tell who runs it"
-        return AttemptFailed(FailureKind.UNFIT, UpstreamError(text))
-    wait_s = retry_after_s(headers, now_s)
-    text = f"provider {provider!r} is over its rate; try again later"
-    return AttemptFailed(FailureKind.LIMITED, UpstreamRateLimited(text, retry_after_s=wait_s))
-
-
-def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """What the provider asks to wait: `retry-after-ms`, Azure's name for it, or `Retry-After` as seconds or date."""
-    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
-        if (wait_ms := _number(headers.get(name, ""))) is not None:
-            return min(RETRY_AFTER_S_MAX, wait_ms / 1000)
-    text = headers.get("retry-after", "")
-    if (seconds := _number(text)) is not None:
-        return min(RETRY_AFTER_S_MAX, seconds)
-    return _until(text, now_s)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None
-
-
-def _until(text: str, now_s: float) -> float | None:
-    try:
-        at_s = parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return min(RETRY_AFTER_S_MAX, max(0.0, at_s - now_s))
+def _word(code: str | int | None) -> str:
+    return "" if code is None else str(code)

@@ -71,8 +71,10 @@ def _whole(chunks: Sequence[bytes]) -> bytes:
             _merge(target, choice)
         if chunk.get("usage") is None:
             chunk.pop("usage", None)
+        chunk.pop("obfuscation", None)
         answer.update(chunk)
-    chat = answer.get("object") == "chat.completion.chunk"
+    # Some servers leave the name of the object out.
+    chat = answer.get("object") == "chat.completion.chunk" or any("delta" in choice for choice in choices.values())
     answer["object"] = "chat.completion" if chat else answer.get("object")
     answer["choices"] = [_whole_choice(choices[index], chat=chat) for index in sorted(choices)]
     return msgspec.json.encode(answer)

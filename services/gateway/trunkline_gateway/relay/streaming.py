@@ -7,17 +7,22 @@ from contextlib import nullcontext
 import msgspec
 
 from trunkline_gateway.chunks import Chunk, error_of, is_meaningful
-from trunkline_gateway.plan import FailureKind, Target
+from trunkline_gateway.plan import Target
 from trunkline_gateway.providers.base import AttemptFailed, Call, ChunkStream, Provider, Terms
 from trunkline_gateway.providers.statuses import in_stream, stream_error
 from trunkline_gateway.sink import Sink
 from trunkline_gateway.standing import Standing
 from trunkline_gateway.usage import Usage
 from trunkline_kit.errors import DeadlineExceeded, KeyRevoked, TrunklineError, UpstreamError
+from trunkline_policy.faults import FailureKind
 
 HELD_CHUNKS_MAX = 64
 HELD_BYTES_MAX = 256 * 1024
 """How much start-up chatter is held back before the reply is begun without meaning; Bifrost holds as much."""
+
+
+MALFORMED_MAX = 8
+"""Events of one stream that make no sense and are left out; one more, and the stream is taken for broken."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -25,6 +30,7 @@ class Started(msgspec.Struct, frozen=True):
 
     stream: ChunkStream
     held: list[Chunk]
+    """What made no sense included."""
 
 
 class Relayed(msgspec.Struct, kw_only=True):
@@ -34,6 +40,8 @@ class Relayed(msgspec.Struct, kw_only=True):
     """Indexes of the choices that have a finish reason."""
     pieces: int = 0
     """Events that were passed on."""
+    malformed: int = 0
+    """Events that made no sense and were left out."""
     usage: Usage | None = None
     complete: bool = False
     was_cut: bool = False
@@ -51,7 +59,11 @@ class Relayed(msgspec.Struct, kw_only=True):
 
 async def begin(provider: Provider, call: Call, target: Target, terms: Terms) -> Started:
     """Open a stream and wait for its first meaningful event. Raises AttemptFailed."""
-    stream = await provider.stream(call, target, terms)
+    return await begun(await provider.stream(call, target, terms), target)
+
+
+async def begun(stream: ChunkStream, target: Target) -> Started:
+    """A stream that was opened, once its first meaningful event is there. Cuts it when that fails."""
     try:
         return Started(stream, await _first_meaning(stream, target.provider))
     except BaseException:
@@ -130,7 +142,7 @@ class Relay:
             self.relayed.was_cut = True
             return error
         except TimeoutError:
-            return self._too_slow()
+            return too_slow(self._provider, self._clocks)
         except AttemptFailed as failed:
             return failed.error
         except TrunklineError as error:
@@ -162,17 +174,26 @@ class Relay:
         for chunk in batch:
             if chunk.error:
                 return datas, stream_error(self._provider, error_of(chunk.error))
+            if chunk.malformed:
+                relayed.malformed += 1
+                if relayed.malformed > MALFORMED_MAX:
+                    return datas, UpstreamError(f"provider {self._provider!r} sent too much that makes no sense")
+                continue
             relayed.finished.update(chunk.finished)
             if chunk.usage is not None:
                 relayed.usage = chunk.usage
                 if chunk.bare_usage and not self._call.wants_usage:
                     continue
-            datas.append(chunk.data)
+            # What was only there to be looked at has nothing to pass on.
+            if chunk.data:
+                datas.append(chunk.data)
         if relayed.chunks is not None:
-            relayed.chunks += [chunk.data for chunk in batch]
+            relayed.chunks += [chunk.data for chunk in batch if chunk.data]
         return datas, None
 
-    def _too_slow(self) -> TrunklineError:
-        late = asyncio.get_running_loop().time() >= self._clocks.deadline_s
-        limit = "the request's total time is up" if late else f"nothing came for {self._clocks.idle_s:g} s"
-        return DeadlineExceeded(f"provider {self._provider!r} stopped in mid-stream: {limit}")
+
+def too_slow(provider: str, clocks: Clocks) -> TrunklineError:
+    """Which of the clocks has run out."""
+    late = asyncio.get_running_loop().time() >= clocks.deadline_s
+    limit = "the request's total time is up" if late else f"nothing came for {clocks.idle_s:g} s"
+    return DeadlineExceeded(f"provider {provider!r} stopped in mid-stream: {limit}")

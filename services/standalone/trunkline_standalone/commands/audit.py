@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from trunkline_kit.clock import SystemClock
+from trunkline_standalone.columns import Column, Shape
 from trunkline_standalone.commands.objects import asked
 from trunkline_standalone.remote import Pairs, Remote, connected
 from trunkline_standalone.tables import say_fields, say_json, say_table
@@ -37,6 +38,17 @@ class _Whoami(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+_COLUMNS = (
+    Column(name="when", shape=Shape.WHOLE),
+    Column(name="who", shape=Shape.NAME),
+    Column(name="from", shape=Shape.WHOLE, spare=2),
+    Column(name="did", shape=Shape.WHOLE),
+    Column(name="what", shape=Shape.NAME),
+    Column(name="fields", spare=1),
+    Column(name="request", shape=Shape.WHOLE, spare=3),
+)
+
+
 def run_audit(remote: Remote, query: Pairs, limit: int, *, as_json: bool) -> None:
     """Changes, the newest first, and which fields each changed."""
     raws = asyncio.run(_entries(remote, query, limit))
@@ -44,8 +56,7 @@ def run_audit(remote: Remote, query: Pairs, limit: int, *, as_json: bool) -> Non
         say_json(msgspec.json.encode(raws))
         return
     entries = [msgspec.json.decode(raw, type=_Entry) for raw in raws]
-    header = ("when", "who", "from", "did", "what", "fields", "request")
-    say_table(header, [_cells(entry) for entry in entries])
+    say_table(_COLUMNS, [_cells(entry) for entry in entries])
 
 
 def since_of(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from trunkline_kit.errors import InvalidRequest
 from trunkline_kit.tenants import Budget, Limit
 from trunkline_standalone.terms import budget_of, limit_of, moment_of
 
@@ -34,10 +35,13 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def changes_of(given: Mapping[str, object], now: datetime) -> Changes:
     """None: not given. An empty text takes a field back to its default, as does a list with nothing else in it.
 
-    Raises InvalidRequest for limits, budgets and times that are none.
+    Raises InvalidRequest for limits, budgets and times that are none, and for an empty text where that would be an
+    object without a name, or a key that may do nothing.
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
+        if name in _NEVER_EMPTY and (value == "" or (isinstance(value, list) and not any(value))):
+            raise InvalidRequest(_NEVER_EMPTY[name])
         if isinstance(value, list):
             found[name] = tuple(map(_EACH.get(name, str), filter(None, value)))
         elif value == "":
@@ -47,4 +51,11 @@ def changes_of(given: Mapping[str, object], now: datetime) -> Changes:
     return Changes(**found)
 
 
+_NEVER_EMPTY = {
+    "id": "an id cannot be empty",
+    "models": "--model cannot be empty: give globs over names of models, '*' for all; `trunkline keys disable` stops a"
+    " key",
+    "scopes": "--scope cannot be empty: give inference, admin:read, admin:write or metrics; `trunkline keys disable`"
+    " stops a key",
+}
 _EACH: dict[str, Callable[[str], object]] = {"limits": limit_of, "budgets": budget_of}

@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 
 from trunkline_kit.errors import InvalidRequest, TrunklineError, Unauthenticated, Unavailable, UpstreamError
+from trunkline_kit.printable import printable_lines
 from trunkline_standalone.remote import DEFAULT_URL, Remote, key_of, told_of, url_of
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=120.0)
@@ -63,7 +64,8 @@ def run_chat(question: Question, home: Path) -> None:
 async def _print(question: Question, key: str) -> None:
     try:
         async for text in answer(question, key):
-            sys.stdout.write(text)
+            # What a model says is no command to the terminal.
+            sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
             sys.stdout.flush()
     finally:
         sys.stdout.write("\n")

@@ -7,7 +7,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from trunkline_kit.errors import InvalidRequest
 from trunkline_kit.tenants import Budget, Limit
+from trunkline_standalone.columns import ID_LEAST, Column, Shape
 from trunkline_standalone.commands.changes import Changes
 from trunkline_standalone.remote import Pairs, Remote, connected
 from trunkline_standalone.tables import note, say_fields, say_json, say_table
@@ -73,8 +75,22 @@ def run_list(remote: Remote, noun: Noun, query: Pairs, *, as_json: bool) -> None
         say_json(msgspec.json.encode(rows))
         return
     items = [msgspec.json.decode(row, type=Managed) for row in rows]
-    header = ("id", *noun.columns, "limits and budgets", "declared in")
-    say_table(header, [_row(item, noun) for item in items])
+    say_table(columns_of(noun), [_row(item, noun) for item in items])
+
+
+def columns_of(noun: Noun) -> tuple[Column, ...]:
+    """Of its table. Names stay whole as long as what else there is can be spared."""
+    shapes = {"secret": Shape.WHOLE, "scopes": Shape.TEXT, "state": Shape.WHOLE, "weight": Shape.NUMBER}
+    spares = {"project": 2, "secret": 3, "scopes": 4}
+    between = (
+        Column(name=name, shape=shapes.get(name, Shape.NAME), spare=spares.get(name, 0)) for name in noun.columns
+    )
+    return (
+        Column(name="id", shape=Shape.NAME, least=ID_LEAST),
+        *between,
+        Column(name="limits and budgets", spare=1),
+        Column(name="declared in", shape=Shape.WHOLE, spare=5),
+    )
 
 
 def run_show(remote: Remote, noun: Noun, object_id: str, *, as_json: bool) -> None:
@@ -92,7 +108,9 @@ def run_create(remote: Remote, noun: Noun, new: Changes, *, as_json: bool) -> No
 
 
 def run_set(remote: Remote, noun: Noun, object_id: str, changes: Changes, *, as_json: bool) -> None:
-    """Change what was given, and show it."""
+    """Change what was given, and show it. Raises InvalidRequest where nothing was."""
+    if changes == Changes():
+        raise InvalidRequest(f"nothing was given to change; `trunkline {noun.plural} set --help` lists what can be")
     say_object(asked(remote, "PATCH", path_of(noun, object_id), changes), as_json=as_json)
 
 
@@ -141,7 +159,7 @@ def _row(item: Managed, noun: Noun) -> Sequence[str]:
         "team": item.team,
         "project": item.project or "",
         "secret": told_secrets(item.secrets),
-        "scopes": ",".join(item.scopes),
+        "scopes": ", ".join(item.scopes),
         "state": state_of(item),
     }
     bounds = told_bounds(item.limits, item.budgets)
@@ -170,13 +188,14 @@ def _fields(item: Managed) -> list[tuple[str, str]]:
         ("state", state_of(item) if item.object == "key" else ""),
         ("secrets", ", ".join(_told_mark(mark) for mark in item.secrets)),
         ("scopes", ", ".join(item.scopes)),
-        ("models", ", ".join(item.models)),
+        ("models", ", ".join(item.models) or ("none" if item.object == "key" else "")),
         ("networks", ", ".join(item.networks)),
         ("tags", ", ".join(item.tags)),
         ("limits and budgets", told_bounds(item.limits, item.budgets)),
         ("priority", item.priority),
         ("policy", item.policy or ""),
-        ("version", str(item.version) if not item.declared else "declared in the configuration file"),
+        ("version", str(item.version) if item.version else ""),
+        ("declared in", "the configuration file" if item.declared else ""),
         ("made", f"{item.created_at:%Y-%m-%d %H:%M}" if item.created_at else ""),
         ("changed", f"{item.updated_at:%Y-%m-%d %H:%M}" if item.updated_at else ""),
     ]

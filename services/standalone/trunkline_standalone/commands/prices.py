@@ -11,7 +11,7 @@ from trunkline_gateway.directory.objects import ITEMS_PER_PAGE_MAX, Item, Kind, 
 from trunkline_gateway.directory.store import DirectoryStore
 from trunkline_gateway.prices.importer import installed_table
 from trunkline_gateway.prices.pricing import Pricing, build_pricing
-from trunkline_gateway.prices.rulings import Ruling, declared_rulings, idle_rulings, stored_rulings
+from trunkline_gateway.prices.rulings import Ruling, declared_rulings, idle_rulings, in_order, stored_rulings
 from trunkline_gateway.prices.table import DatedPrice, Table, differences, encode_table, load_table
 from trunkline_kit.clock import SystemClock
 from trunkline_kit.config import load
@@ -19,10 +19,17 @@ from trunkline_kit.errors import ConfigError, InvalidRequest, ModelNotFound, Tru
 from trunkline_kit.settings import Settings
 from trunkline_policy.costs import Price, Rates
 from trunkline_policy.money import usd_text
+from trunkline_standalone.columns import Column, Shape
 from trunkline_standalone.ledger_database import opened_ledger
 from trunkline_standalone.tables import note, say, say_table
 
 UNPRICED = "no price"
+_PLACE = (Column(name="provider", shape=Shape.NAME), Column(name="model", shape=Shape.NAME))
+_MODEL = (
+    Column(name="model", shape=Shape.NAME),
+    Column(name="provider", shape=Shape.NAME),
+    Column(name="provider's model", shape=Shape.NAME, spare=2),
+)
 _NAMES = {
     "input": "input",
     "output": "output",
@@ -58,7 +65,7 @@ def run_show(model: str | None, provider: str | None, file: Path | None, team: s
     if not rows:
         where = f" at {provider}" if provider else ""
         raise ModelNotFound(f"{table.version} has no price for {model}{where}; name one in prices.overrides")
-    say_table(("provider", "model", "dollars per million tokens"), rows)
+    say_table((*_PLACE, "dollars per million tokens"), rows)
 
 
 def shown(table: Table, model: str, provider: str | None) -> Iterator[tuple[str, str, str]]:
@@ -80,7 +87,7 @@ def run_effective(options: EffectiveOptions, environment: Mapping[str, str]) -> 
     rows = list(effective(settings, pricing_of(settings, rulings), options, SystemClock().now_s()))
     if not rows:
         raise ModelNotFound(f"{options.config} has no deployment that is {options.model} {options.provider}".rstrip())
-    say_table(("model", "provider", "provider's model", "dollars per million tokens", "price version"), rows)
+    say_table((*_MODEL, "dollars per million tokens", Column(name="price version", spare=1)), rows)
 
 
 def effective(
@@ -102,7 +109,7 @@ def run_check(config: Path, home: Path, environment: Mapping[str, str]) -> None:
     settings = load(config).settings
     stored = stored_rulings(stored_overrides(config, home, environment))
     pricing = pricing_of(settings, stored)
-    for line in idle_lines((*stored, *declared_rulings(settings.prices)), pricing):
+    for line in idle_lines(in_order(stored, declared_rulings(settings.prices)), pricing):
         say(f"warning: {line}")
     unpriced = pricing.unpriced(SystemClock().now_s())
     for provider, model in unpriced:
@@ -115,8 +122,13 @@ def run_check(config: Path, home: Path, environment: Mapping[str, str]) -> None:
 def idle_lines(rulings: Sequence[Ruling], pricing: Pricing) -> Iterator[str]:
     """One for each override that has no effect."""
     for ruling, why in idle_rulings(rulings, pricing.places):
-        team = f" for team {ruling.team}" if ruling.team else ""
-        yield f"{ruling.source}: the override of {ruling.model} at {ruling.provider}{team} has no effect: {why}"
+        yield f"{ruling.place}: {told_idle(ruling, why)}"
+
+
+def told_idle(ruling: Ruling, why: str) -> str:
+    """An override without effect, in words."""
+    team = f" for team {ruling.team}" if ruling.team else ""
+    return f"the override of {ruling.model} at {ruling.provider}{team} has no effect: {why}"
 
 
 def pricing_of(settings: Settings, stored: Sequence[Ruling] = ()) -> Pricing:
@@ -147,9 +159,15 @@ async def _stored(pool: asyncpg.Pool) -> list[Item]:
 
 
 def run_import(to: Path) -> None:
-    """Write the table of the installed `genai-prices` to a file. Raises Unavailable where it is not installed."""
+    """Write the table of the installed `genai-prices` to a file. Raises Unavailable where it is not installed.
+
+    Raises ConfigError where the file cannot be written.
+    """
     table = installed_table()
-    to.write_bytes(encode_table(table))
+    try:
+        to.write_bytes(encode_table(table))
+    except OSError as error:
+        raise ConfigError(f"cannot write the table to {to}: {error.strerror or error}") from error
     models = sum(len(place.models) for place in table.providers)
     say(f"{to}: {models} models of {len(table.providers)} providers, {table.version}; use it as prices.table")
 
@@ -161,7 +179,7 @@ def run_diff(before: Path | None, after: Path | None) -> None:
     changes = differences(old, new)
     if changes:
         rows = [(one.provider, one.model, _all(one.before), _all(one.after)) for one in changes]
-        say_table(("provider", "model", "before", "after"), rows)
+        say_table((*_PLACE, "before", "after"), rows)
     note(f"{old.version} to {new.version}: {len(changes)} models differ")
 
 

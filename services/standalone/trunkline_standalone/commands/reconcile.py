@@ -16,10 +16,12 @@ from trunkline_gateway.ledger.sheets import grid_csv, markdown
 from trunkline_gateway.prices.table import load_table
 from trunkline_kit.config import load
 from trunkline_kit.errors import InvalidRequest
+from trunkline_kit.printable import printable_json
 from trunkline_policy.money import nusd_of
 from trunkline_standalone.edge import FAILED
 from trunkline_standalone.ledger_database import opened_ledger
 from trunkline_standalone.sheet_view import say_sheet
+from trunkline_standalone.tables import say_file
 
 FORMATS = ("text", "markdown", "csv", "json")
 
@@ -34,14 +36,15 @@ class ReconcileOptions(Struct, frozen=True, kw_only=True):
     """`Name on the invoice=name here`, any number of them."""
     tolerance: str = "1%"
     tolerance_usd: float = 0.01
-    form: str = "text"
+    form: str = ""
+    """Empty: text on a terminal, Markdown elsewhere."""
     config: Path | None = None
     home: Path
 
 
 def run_reconcile(options: ReconcileOptions, environment: Mapping[str, str]) -> None:
     """Print what differs and end with exit code 1 if anything does. Raises InvalidRequest, Unavailable."""
-    if options.form not in FORMATS:
+    if options.form not in {"", *FORMATS}:
         raise InvalidRequest(f"--format must be one of {', '.join(FORMATS)}, not {options.form}")
     tolerance = Tolerance(share=share_of(options.tolerance), cost_nusd=nusd_of(options.tolerance_usd))
     invoice = invoice_of(options)
@@ -53,16 +56,16 @@ def run_reconcile(options: ReconcileOptions, environment: Mapping[str, str]) -> 
 
     found = asyncio.run(opened_ledger(options.config, options.home, environment, work))
     console = Console()
-    if options.form == "text" and console.is_terminal:
-        say_sheet(sheet_of(found), console)
+    if options.form == "text" or (not options.form and console.is_terminal):
+        say_sheet(sheet_of(found, in_blocks=True), console)
     else:
-        print(told(found, options.form), end="", file=sys.stdout)  # noqa: T201 - the command's answer
+        say_file(told(found, options.form))
     if not found.agrees:
         sys.exit(FAILED)
 
 
 def invoice_of(options: ReconcileOptions) -> Invoice:
-    """Read it. Raises InvalidRequest, OSError."""
+    """Read it. Raises InvalidRequest."""
     layout = layout_of(options.columns) if options.columns is not None else None
     same = {}
     for text in options.same:
@@ -70,8 +73,11 @@ def invoice_of(options: ReconcileOptions) -> Invoice:
         if not equals or not theirs or not ours:
             raise InvalidRequest(f"--same takes 'NAME ON THE INVOICE=NAME HERE', not {text}")
         same[theirs.strip()] = ours.strip()
-    with options.invoice.open(encoding="utf-8", newline="") as file:
-        return read_invoice(file, options.invoice.name, layout, same)
+    try:
+        with options.invoice.open(encoding="utf-8", newline="") as file:
+            return read_invoice(file, options.invoice.name, layout, same)
+    except OSError as error:
+        raise InvalidRequest(f"cannot read the invoice {options.invoice}: {error.strerror or error}") from error
 
 
 def share_of(text: str) -> float:
@@ -86,10 +92,10 @@ def share_of(text: str) -> float:
 
 
 def told(found: Reconciliation, form: str) -> str:
-    """The text of a format; in a pipe, text is Markdown. Files have all pairs, people only those that differ."""
+    """The text of a format; of none, Markdown. Files have all pairs, people only those that differ."""
     if form == "csv":
         return grid_csv(grid_of(found, found.pairs))
     if form == "json":
         whole = {"provider": found.provider, "agrees": found.agrees, "pairs": found.pairs}
-        return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
+        return printable_json(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode()) + "\n"
     return markdown(sheet_of(found))

@@ -1,17 +1,13 @@
 """`trunkline usage`: what was used and what it cost, out of the ledger."""
 
 import asyncio
-import csv
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 from msgspec import Struct, structs
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from trunkline_gateway.ledger.exports import FORMATS as FILES
 from trunkline_gateway.ledger.exports import cells, exported, header
@@ -19,20 +15,22 @@ from trunkline_gateway.ledger.questions import LINES_MAX, PAGE_LINES, Asked, Que
 from trunkline_gateway.ledger.report import Line, Report, report
 from trunkline_kit.clock import SystemClock
 from trunkline_kit.errors import InvalidRequest
+from trunkline_standalone.columns import Column, Shape, print_table
 from trunkline_standalone.ledger_database import opened_ledger
-from trunkline_standalone.tables import note
+from trunkline_standalone.tables import note, say_file, write_tabbed
 
 FORMATS = ("table", *FILES)
-_SHOWN = (
-    "requests",
-    "failed_attempts",
-    "uncached_input_tokens",
-    "cache_read_tokens",
-    "output_tokens",
-    "unpriced_attempts",
-    "cost_usd",
-)
-"""Counts that fit on a terminal; the other formats have all."""
+_SHOWN = {
+    "requests": 0,
+    "failed_attempts": 4,
+    "cut_attempts": 5,
+    "uncached_input_tokens": 2,
+    "cache_read_tokens": 3,
+    "output_tokens": 1,
+    "unpriced_attempts": 6,
+    "cost_usd": 0,
+}
+"""Counts that fit on a terminal; the other formats have all. On a narrow one those with high numbers go first."""
 
 
 class UsageOptions(Struct, frozen=True, kw_only=True):
@@ -62,8 +60,7 @@ def run_usage(options: UsageOptions, environment: Mapping[str, str]) -> None:
         if options.form == "table":
             show(await report(pool, query), Console())
         else:
-            text = await exported(pool, query, options.form)
-            print(text, end="", file=sys.stdout)  # noqa: T201 - the command's answer
+            say_file(await exported(pool, query, options.form))
 
     asyncio.run(opened_ledger(options.config, options.home, environment, work))
 
@@ -99,14 +96,24 @@ def show(found: Report, console: Console) -> None:
     names = [header(found.query)[at] for at in kept]
     rows = [_picked(line, found.query, kept) for line in found.lines]
     if console.is_terminal:
-        console.print(_table(found, names, rows))
+        _print(found, names, rows, console)
     else:
-        writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
-        writer.writerows([names, *rows])
-    if found.note and console.is_terminal:
-        note(found.note)
+        write_tabbed([names, *rows])
+    if console.is_terminal:
+        for line in _notes(found):
+            note(line)
     if found.next:
         note(f"there are more lines: --after {found.next}")
+
+
+def _notes(found: Report) -> Iterator[str]:
+    """What the costs do not say, whether there was room for its column or not."""
+    if found.totals.unpriced_attempts:
+        yield f"attempts without a known price, which are in no cost: {found.totals.unpriced_attempts:,}"
+    if found.totals.cut_attempts:
+        yield f"attempts that were cut off, at the cost of what is known of them: {found.totals.cut_attempts:,}"
+    if found.note:
+        yield found.note
 
 
 def _picked(line: Line, query: Query, kept: list[int]) -> list[str]:
@@ -114,20 +121,25 @@ def _picked(line: Line, query: Query, kept: list[int]) -> list[str]:
     return [row[at] for at in kept]
 
 
-def _table(found: Report, names: list[str], rows: list[list[str]]) -> Table:
-    table = Table(box=None, header_style="bold", show_footer=bool(found.lines))
-    totals = cells(found.totals, structs.replace(found.query, by=(), bucket=None))
-    summed = dict(zip(header(structs.replace(found.query, by=(), bucket=None)), totals, strict=True))
-    for at, name in enumerate(names):
-        is_count = name in _SHOWN
-        footer = _grouped(summed[name]) if is_count else "all" * (at == 0)
-        justify = "right" if is_count else "left"
-        table.add_column(Text(name.replace("_", " ")), footer=Text(footer, style="bold"), justify=justify)  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(
-            *(Text(_grouped(cell) if name in _SHOWN else cell) for name, cell in zip(names, row, strict=True))
-        )
-    return table
+def _print(found: Report, names: list[str], rows: list[list[str]], console: Console) -> None:
+    plain = structs.replace(found.query, by=(), bucket=None)
+    summed = dict(zip(header(plain), cells(found.totals, plain), strict=True))
+    footer = [_told(name, summed[name]) if name in _SHOWN else "all" * (at == 0) for at, name in enumerate(names)]
+    columns = [_column(name) for name in names]
+    told = [[_told(name, cell, found.query.bucket) for name, cell in zip(names, row, strict=True)] for row in rows]
+    print_table(columns, told, console, footer if found.lines else ())
+
+
+def _column(name: str) -> Column:
+    if name not in _SHOWN:
+        return Column(name=name.replace("_", " "), shape=Shape.WHOLE if name == "begins" else Shape.NAME)
+    return Column(name=name.replace("_", " "), shape=Shape.NUMBER, spare=_SHOWN[name])
+
+
+def _told(name: str, cell: str, bucket: str | None = None) -> str:
+    if name == "begins":
+        return f"{cell[:10]} {cell[11:16]}" if bucket == "hour" else cell[:10]
+    return _grouped(cell) if name in _SHOWN else cell
 
 
 def _grouped(number: str) -> str:

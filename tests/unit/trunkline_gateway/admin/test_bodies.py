@@ -98,3 +98,23 @@ def test_a_whole_spec_as_a_patch_makes_that_spec(before, wanted):
     import msgspec
 
     assert patched(before, msgspec.json.encode(wanted)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "the body is empty"),
+        (b" \n", "the body is empty"),
+        (b'{"org":"a","org":"b"}', "'org' twice"),
+        (b'{"limits":[{"concurrent":1,"concurrent":2}]}', "'concurrent' twice"),
+        (b"{", "not valid JSON"),
+        (b"NaN", "not valid JSON"),
+        (b'{"weight":1e999}', "not valid JSON"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_cannot_be_read_for_sure_is_refused(body, says):
+    for read in (lambda: decoded(body, Team), lambda: patched(TEAM, body)):
+        with pytest.raises(InvalidRequest, match=says):
+            read()

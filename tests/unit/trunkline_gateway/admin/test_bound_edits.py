@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline_gateway.admin.bound_edits import (
-    amount_of,
     measure_of,
     with_budget,
     with_limit,
@@ -70,4 +69,3 @@ def test_what_is_no_limit():
     for limit in (Limit(), Limit(requests=1, tokens=1)):
         with pytest.raises(InvalidRequest):
             measure_of(limit)
-    assert amount_of(Limit(tokens=7, per_s=1)) == 7

@@ -23,7 +23,8 @@ def call_with(call_of, parts, **more):
 async def test_a_list_over_everybody(does, call_of):
     answer = await does["listLimits"](call_of(query=BoundsPage()))
     [row] = answer.body.data
-    assert (row.level, row.owner, row.measure, row.amount, row.declared) == ("team", "t", "concurrent", 3, True)
+    assert (row.level, row.owner, row.measure, row.concurrent, row.declared) == ("team", "t", "concurrent", 3, True)
+    assert row.requests is row.tokens is row.per_s is None
     assert (await does["listBudgets"](call_of(query=BoundsPage()))).body.data == ()
 
 

@@ -5,7 +5,7 @@ from trunkline_gateway.admin.changes import TRIES_MAX, changed, shown, version_a
 from trunkline_gateway.admin.etags import if_match
 from trunkline_gateway.directory.objects import Item, Kind
 from trunkline_gateway.directory.registry import Created
-from trunkline_kit.errors import ObjectNotFound, VersionMismatch
+from trunkline_kit.errors import Conflict, ObjectNotFound, VersionMismatch
 from trunkline_kit.tenants import Tag, Team
 
 
@@ -32,6 +32,36 @@ class Contested:
 
     async def create(self, draft, actor):
         return Created(item=Item(kind=draft.kind, id=draft.id, spec=draft.spec, version=1))
+
+
+class Implied(Contested):
+    """A registry with a team that nobody has made yet; somebody else may be faster to make it."""
+
+    def __init__(self, losses):
+        super().__init__(0)
+        self.rivals = losses
+        self.item = Item(kind=Kind.TEAM, id="t", spec=Team(), version=0, implied=True)
+
+    async def create(self, draft, actor):
+        if not self.item.implied:
+            raise Conflict("there is one already")
+        version, spec = (7, Team(org="o")) if self.rivals else (1, draft.spec)
+        self.item = msgspec.structs.replace(self.item, spec=spec, version=version, implied=False)
+        if self.rivals:
+            raise Conflict("there is one already")
+        return Created(item=self.item)
+
+
+async def test_the_first_change_of_something_implied_makes_it(call_of):
+    registry = Implied(0)
+    unchanged = await changed(registry, Kind.TEAM, call_of("t"), lambda spec: spec)
+    assert unchanged.implied
+    made = await changed(registry, Kind.TEAM, call_of("t", if_match=if_match('"0"')), heavier)
+    assert (made.spec, made.version, made.implied) == (Team(weight=2.0), 1, False)
+    late = await changed(Implied(1), Kind.TEAM, call_of("t"), heavier)
+    assert late.spec == Team(org="o", weight=2.0), "made by somebody else meanwhile, and changed then"
+    with pytest.raises(VersionMismatch):
+        await changed(Implied(1), Kind.TEAM, call_of("t", if_match=if_match('"0"')), heavier)
 
 
 def heavier(spec):

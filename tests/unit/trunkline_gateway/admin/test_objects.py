@@ -29,6 +29,9 @@ def test_every_kind_has_its_five_routes(registry_of):
     routes = [(route.operation.method, route.operation.path) for route in object_routes(registry_of({}))]
     assert len(routes) == 5 * len(NOUNS)
     assert ("PATCH", "/teams/{id}") in routes
+    ids = {route.operation.id for route in object_routes(registry_of({}))}
+    assert "listModelBounds" in ids
+    assert "listModels" not in ids, "that is what a key may ask for, under /v1"
 
 
 async def test_making_checks_the_body_first(registry_of):

@@ -58,3 +58,15 @@ def test_a_missing_one_is_named():
 def test_a_call_knows_who_and_what():
     call = Call(visitor=VISITOR, path={"id": "a/b"}, query=Asked(count=2))
     assert (call.id, call.actor.id, call.asked(Asked).count) == ("a/b", "k", 2)
+
+
+def test_a_wrong_choice_is_answered_with_all_of_them():
+    from trunkline_gateway.admin.queries import BoundsPage, UsagePage
+
+    for pairs, kind, says in (
+        ([("level", "galaxy")], BoundsPage, "one of org, team, project, key, tag, model, not 'galaxy'"),
+        ([("format", "xml")], UsagePage, "one of json, csv, focus"),
+        ([("limit", "0")], BoundsPage, "a whole number of at least 1"),
+    ):
+        with pytest.raises(InvalidRequest, match=says):
+            query_of(pairs, kind)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from trunkline_gateway.admission.admission import COUNT_MAX, Admission, Demand
@@ -317,6 +318,16 @@ async def test_a_long_request_keeps_its_place_without_a_store_too(alone, clock):
     clock.advance(46)
     assert alone.renew_due() == 0
     await alone.admit(demand(limit))
+
+
+async def test_a_request_that_waits_for_a_further_limit_keeps_its_place_meanwhile(alone, clock):
+    limit = [Limit(concurrent=1)]
+    await alone.admit(msgspec.structs.replace(demand(limit), wait_s=120.0))
+    for _ in range(20):
+        clock.advance(10)
+        assert alone.renew_due() == 1
+    clock.advance(10)
+    assert alone.renew_due() == 0
 
 
 async def test_a_limit_is_near_by_what_is_known_of_it(alone):

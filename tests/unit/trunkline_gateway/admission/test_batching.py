@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from trunkline_gateway.admission.batching import BATCH_MAX, Batcher, Patience, open_batcher
-from trunkline_gateway.admission.store import Elsewhere, OperationsRefused
+from trunkline_gateway.admission.store import Elsewhere, OperationsRefused, OutcomesUnknown
 from trunkline_gateway.admission.wire import Admit, Outcome, Renew, Settle
 from trunkline_kit.errors import StoreUnavailable
 
@@ -127,6 +127,54 @@ async def test_operations_that_the_store_refuses_are_not_sent_for_ever(store, me
         store.fails = None
         assert (await ask(batcher, 1))[0] is not None
     assert meters.lost._value.get() == 1
+
+
+class PickyStore(ScriptedStore):
+    """Refuses every call that has a guilty operation in it."""
+
+    def __init__(self, guilty, error=OperationsRefused):
+        super().__init__()
+        self.guilty, self.error = guilty, error
+        self.done = []
+
+    async def work(self, ops):
+        self.calls.append(list(ops))
+        if any(op.lease_key in self.guilty for op in ops):
+            raise self.error("not that one")
+        self.done += ops
+        return [Outcome(0, 0, 1) for _ in ops]
+
+
+async def test_one_operation_that_is_refused_keeps_no_other_out_and_none_is_done_twice(meters, caplog):
+    store = PickyStore({"lease-3"})
+    async with open_batcher(store, meters) as batcher:
+        batcher.settle(settle(0))
+        batcher.settle(settle(3))
+        answers = await ask(batcher, 5, start=1)
+        assert [number for number, answer in enumerate(answers, 1) if answer is None] == [3]
+        assert batcher.up
+    assert store.done == [settle(0), *(admit(number) for number in (1, 2, 4, 5))]
+    assert meters.lost._value.get() == 1
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+
+
+async def test_what_may_have_been_done_is_not_done_again(meters):
+    store = PickyStore({"lease-3"}, OutcomesUnknown)
+    async with open_batcher(store, meters) as batcher:
+        assert await ask(batcher, 5) == [None] * 5
+        assert batcher.up
+    assert len(store.calls) == 1
+
+
+async def test_a_store_that_falls_whenever_it_has_answered_is_given_pauses(store, meters, caplog):
+    """Its beat works, nothing else does: no hot loop, no flood of lines."""
+    async with open_batcher(store, meters) as batcher:
+        store.work = PickyStore({"lease-7"}, StoreUnavailable).work
+        batcher.settle(settle(7))
+        started_s = asyncio.get_running_loop().time()
+        await until(lambda: store.beats >= 6)
+        assert asyncio.get_running_loop().time() - started_s >= 0.05 + 0.1 + 0.2
+    assert len(caplog.records) <= 12
 
 
 async def test_closing_sends_what_is_left(store, meters):

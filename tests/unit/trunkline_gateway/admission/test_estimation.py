@@ -4,6 +4,7 @@ import pytest
 
 from trunkline_gateway.admission.estimation import SAMPLES_MIN, Estimator
 from trunkline_policy import estimates
+from trunkline_policy.costs import TOKENS_MAX
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"' + b"word " * 200 + b'"}]}'
 
@@ -19,6 +20,10 @@ def test_what_the_caller_allows_is_the_estimate_for_every_choice():
     found = Estimator().estimate("m", "k", BODY, 50, 3)
     assert (found.output_tokens, found.guessed) == (150, False)
     assert Estimator().estimate("m", "k", BODY, None, 0).output_tokens == 0
+
+
+def test_no_estimate_is_larger_than_what_is_believed_of_a_provider():
+    assert Estimator().estimate("m", "k", BODY, 2**31 - 1, 128).output_tokens == TOKENS_MAX
 
 
 def test_answers_teach_the_key_first_then_the_model():

@@ -6,7 +6,14 @@ import json
 import pytest
 
 from trunkline_gateway.admission import exact
-from trunkline_gateway.admission.exact import BODY_BYTES_MAX, Tokenizers, counted, encoding_of, load_tokenizer
+from trunkline_gateway.admission.exact import (
+    BODY_BYTES_MAX,
+    PIECE_CHARS,
+    Tokenizers,
+    counted,
+    encoding_of,
+    load_tokenizer,
+)
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.pipeline import call_of
 from trunkline_gateway.surface import Surface
@@ -79,6 +86,37 @@ def test_an_image_counts_as_in_estimates(o200k):
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
     body = call(Surface.CHAT, messages=[{"role": "user", "content": [{"type": "text", "text": "hi"}, image]}])
     assert counted(o200k, body) == 1 + 1_000 + 3 + 3
+
+
+class Panic(BaseException):
+    """As what comes out of Rust: no Exception."""
+
+
+class Failing:
+    def __init__(self, error):
+        self.error = error
+
+    def encode_ordinary(self, text):
+        raise self.error
+
+
+def test_a_tokenizer_that_panics_is_done_without(caplog):
+    assert counted(Failing(Panic("StackOverflow")), chat("hi")) is None
+    assert "the tokenizer failed with Panic" in caplog.text
+    for error in (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
+        with pytest.raises(error):
+            counted(Failing(error()), chat("hi"))
+
+
+@pytest.mark.parametrize("text", [" ", "\n", "a", "^", "漢", "👍🏽", "a1 "])
+def test_a_long_text_is_counted_in_pieces(o200k, text):
+    whole = text * (50_000 // len(text))
+    found = counted(o200k, chat(whole))
+    assert abs(found - 6 - len(o200k.encode_ordinary(whole))) <= len(whole) / PIECE_CHARS
+
+
+def test_a_million_spaces_are_counted(o200k):
+    assert 7_000 < counted(o200k, chat(" " * 1_000_000)) < 9_000
 
 
 def test_lone_surrogates_are_no_reason_to_fail(o200k):

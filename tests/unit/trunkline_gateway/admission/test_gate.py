@@ -1,17 +1,21 @@
 """What a request is thought to use, and what it is charged in the end."""
 
+from uuid import uuid4
+
 import msgspec
 import pytest
 
 from trunkline_gateway.admission.admission import Admission
 from trunkline_gateway.admission.estimation import Estimator
 from trunkline_gateway.admission.gate import Gate, Terms
+from trunkline_gateway.admission.levels import Measure
 from trunkline_gateway.admission.rulebook import Rulebook
 from trunkline_gateway.admission.sizing import OUTPUT_MAX, output_max_of
 from trunkline_gateway.admission.waiting import WaitingRoom
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.catalogue import build
 from trunkline_gateway.config import GatewayConfig
+from trunkline_gateway.ledger.rows import AttemptRow
 from trunkline_gateway.pipeline import call_of
 from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.pricing import Pricing, Quote
@@ -186,3 +190,41 @@ async def test_a_team_reserves_and_pays_its_own_price(gate, terms):
     gate.settle(turn, terms)
     budget = next(counter for key, counter in gate.admission._memory._counters.items() if ":budget:" in key)
     assert budget.spent == 15_000_000
+
+
+async def test_an_attempt_whose_gateway_died_is_counted_once(gate, terms):
+    row = AttemptRow(
+        attempt_id=uuid4(),
+        started_us=0,
+        request_id="r",
+        attempt=1,
+        org="default",
+        team="default",
+        key_id="k",
+        surface="chat",
+        model_asked="m",
+        model="m",
+        provider="up",
+        provider_model="x",
+        route="",
+        uncached_input_tokens=300,
+        output_tokens=100,
+        cost_nusd=250_000_000,
+    )
+    gate.charge_lost(row, terms)
+    gate.charge_lost(row, terms)
+    rules = terms.rulebook.of_caller(Principal(key_id="k"), "")
+    used = {rule.measure: used for rule, (used, _) in zip(rules, await gate.admission.spent(rules), strict=True)}
+    assert used == {Measure.TOKENS: 400, Measure.BUDGET: 250_000_000}
+
+
+async def test_what_was_wasted_on_the_way_is_charged_as_well(gate, terms):
+    lost = Tried(target=TARGET, started_s=0, ended_s=1, failed="hedge_lost", is_wasted=True, pieces=6)
+    won = Tried(target=TARGET, started_s=0, ended_s=1)
+    seen = []
+    gate.admission.settle = lambda ticket, tokens, nusd: seen.append((tokens, nusd))
+    turn = await reserved(gate, terms, chat(max_tokens=100))
+    turn.tried, turn.outcome, turn.usage = [lost, won], "ok", usage_of(10, 20)
+    gate.settle(turn, terms)
+    read = turn.reservation.estimate.input_tokens
+    assert seen == [(30 + read + 5, 25_000_000)]

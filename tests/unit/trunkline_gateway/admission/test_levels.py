@@ -26,14 +26,14 @@ def test_each_limit_is_a_rule_in_words():
         Limit(requests=600, per_s=60),
         Limit(tokens=10, per_s=0.5),
         Limit(concurrent=3),
-        budgets=(Budget(amount_usd=12.5, period=Period.MONTH), Budget(amount_usd=1, period=Period.TOTAL)),
+        budgets=(Budget(amount_usd=12.5, period=Period.MONTH), Budget(amount_usd=9_000_000, period=Period.TOTAL)),
     ).rules("acme", "k")
     assert [(rule.measure, rule.limit, rule.text) for rule in made] == [
         (Measure.REQUESTS, 600, "600 requests per 60 s"),
         (Measure.TOKENS, 10, "10 tokens per 0.5 s"),
         (Measure.CONCURRENT, 3, "3 requests at once"),
         (Measure.BUDGET, 12_500_000_000, "12.5 USD per month"),
-        (Measure.BUDGET, 1_000_000_000, "1 USD"),
+        (Measure.BUDGET, 9_000_000_000_000_000, "9000000 USD"),
     ]
     assert made[0].shape(0) == 3_000
     assert made[4].shape(0) == (0,)
@@ -152,6 +152,25 @@ def test_an_issuer_of_tokens_counts_as_a_key_with_its_name():
     caller = Principal(key_id="corp", subject="ada")
     assert [rule.level for rule in book.of_caller(caller, "ada")] == [Level.KEY, Level.END_USER]
     assert book.when_down(caller) is WhenStoreIsDown.CLOSED
+
+
+def test_an_issuer_is_not_freed_by_a_key_of_its_name():
+    """Neither of its bounds nor of what they do without a store; nor is it bound by the key's."""
+    few, many = (Limit(requests=1, per_s=60),), (Limit(requests=10**9, per_s=60),)
+    oidc = Oidc(
+        issuer="https://id.example",
+        audience=("a",),
+        limits=few,
+        end_user=PerEndUser(limits=few),
+        when_store_is_down=WhenStoreIsDown.CLOSED,
+    )
+    key = KeySpec(limits=many, end_user=PerEndUser(limits=many), when_store_is_down=WhenStoreIsDown.OPEN)
+    caller = Principal(key_id="corp", subject="ada")
+    book = Rulebook(Tenants(oidc={"corp": oidc}, keys={"corp": key}))
+    assert [rule.limit for rule in book.of_caller(caller, "ada")] == [1, 1]
+    assert book.when_down(caller) is WhenStoreIsDown.CLOSED
+    free = Oidc(issuer="https://id.example", audience=("a",))
+    assert Rulebook(Tenants(oidc={"corp": free}, keys={"corp": key})).of_caller(caller, "ada") == ()
 
 
 def test_rules_of_one_owner_are_those_of_their_requests():

@@ -78,7 +78,7 @@ def operations(script):
 
 def in_valkey(client, ops, now_ms):
     keys, blob = packed(ops)
-    return unpacked(client.execute_command("FCALL", "trunkline_work_2", len(keys), *keys, now_ms, blob))
+    return unpacked(client.execute_command("FCALL", "trunkline_work_3", len(keys), *keys, now_ms, blob))
 
 
 def read_in_valkey(client, queries, now_ms):
@@ -198,13 +198,69 @@ def test_a_clock_that_was_set_back_far_does_not_lock_anybody_out(loaded):
     assert in_valkey(loaded, full, T0_MS - 3_600_000)[0].refused == 0
 
 
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(SCRIPTS)
+def test_every_key_expires_after_any_sequence(loaded, script):
+    loaded.flushdb()
+    for now_ms, op in operations(script):
+        in_valkey(loaded, [op], now_ms)
+        endless = {key for key in loaded.keys("*") if loaded.pttl(key) == -1}
+        assert endless <= {b"tl:{o}:b2"}, "a total never ends"
+
+
+def test_a_key_that_was_emptied_and_is_used_again_expires(loaded):
+    """Also one that an older version of the function has left without a time at which it goes."""
+    steps = (
+        Admit("", 1_000, (window("w", 9, 1),)),
+        Admit("", 1_000, (Claim(Kind.CONCURRENT, "tl:{o}:c", 9, 1),)),
+    )
+    for step in steps:
+        for now_ms in (T0_MS, T0_MS + 21 * 3_000, T0_MS + 50 * 3_000):
+            in_valkey(loaded, [step], now_ms)
+            assert loaded.pttl(step.claims[0].key) > 0
+        loaded.persist(step.claims[0].key)
+        in_valkey(loaded, [step], T0_MS + 50 * 3_000)
+        assert loaded.pttl(step.claims[0].key) > 0
+
+
+def test_end_users_do_not_make_a_spent_budget_forgotten():
+    memory = MemoryLimits(counters_max=100)
+    money = Claim(Kind.BUDGET, "tl:{acme}:org:acme:budget", 100, 100, BOUNDS)
+    memory.work([Admit("l1", 30_000, (money,)), Settle("l1", T0_MS, amends((money,), 1.0))], T0_MS)
+    for number in range(1_000):
+        user = Claim(Kind.WINDOW, f"tl:{{evil}}:key:k:user:{number}", 10, 1, 50)
+        plain = Claim(Kind.WINDOW, f"tl:{{evil}}:key:{number}", 10, 1, 50)
+        memory.work([Admit("", 30_000, (user, plain))], T0_MS)
+    assert memory.work([Admit("l2", 30_000, (money,))], T0_MS)[0].refused == 1
+
+
+def test_what_is_settled_does_not_make_what_is_under_way_forgotten():
+    memory = MemoryLimits(counters_max=10)
+    live = concurrent("live")
+    memory.work([live], T0_MS)
+    for number in range(50):
+        other = Admit(f"l{number}", 30_000, (window("w", 99, 1),))
+        memory.work([other, Settle(other.lease_key, T0_MS, amends(other.claims, 1.0))], T0_MS)
+    memory.work([Settle(live.lease_key, T0_MS, amends(live.claims, 0))], T0_MS)
+    assert memory.work([concurrent("next")], T0_MS)[0].refused == 0
+    assert len(memory._settled) == 10
+
+
+def test_what_is_refused_makes_no_counters():
+    memory = MemoryLimits()
+    assert memory.work([Admit("", 1_000, (window("a", 9, 1), window("b", 1, 2)))], T0_MS)[0].refused == 2
+    assert len(memory._counters) == 0
+
+
 def test_memory_is_bounded():
     memory = MemoryLimits(counters_max=10)
     for number in range(100):
         memory.work([Admit(f"l{number}", 1_000, (window(f"w{number}", 9, 1),))], T0_MS)
     assert len(memory._counters) == len(memory._leases) == 10
     memory.clear()
-    assert not memory._counters
+    assert len(memory._counters) == len(memory._leases) == 0
 
 
 @given(SCRIPTS)

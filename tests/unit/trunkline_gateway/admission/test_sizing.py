@@ -32,8 +32,9 @@ class Counts:
         return self.tokens
 
 
-def size(limits=(), budgets=(), *, counts=None, **body):
-    turn = Turn(surface=Surface.CHAT, principal=Principal(key_id="k"), request_id="r", traceparent="", started_s=0.0)
+def size(limits=(), budgets=(), *, counts=None, queue_wait_s=None, **body):
+    who = Principal(key_id="k", queue_wait_s=queue_wait_s)
+    turn = Turn(surface=Surface.CHAT, principal=who, request_id="r", traceparent="", started_s=0.0)
     raw = {"model": "m", "messages": [{"role": "user", "content": "hi " * 100}], **body}
     quote = Quote(since_s=0, price=Price(rates=Rates(input=RATE, output=RATE)), version="v")
     offers = tuple(
@@ -63,6 +64,11 @@ async def test_what_depends_on_no_size_is_not_estimated():
     assert found.estimate is None
     assert (found.demand.tokens, found.demand.cost_nusd, found.demand.total_s) == (0, None, 90.0)
     assert await found.count() is None
+
+
+async def test_a_hold_lasts_through_a_wait_for_the_models_own_limit():
+    assert size([Limit(concurrent=1)]).demand.wait_s == 0
+    assert size([Limit(concurrent=1)], queue_wait_s=45.0).demand.wait_s == 45
 
 
 async def test_counting_replaces_the_estimate_of_the_input_alone():

@@ -4,14 +4,24 @@ from importlib.resources import files
 
 import msgspec
 import pytest
-from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
 
 from trunkline_gateway.admission.store import (
     VERSION,
     Elsewhere,
     NodeLimits,
     OperationsRefused,
+    OutcomesUnknown,
     ValkeyLimits,
+    is_refusal,
     open_limit_client,
 )
 from trunkline_gateway.admission.wire import Admit, Amend, Claim, Kind, Outcome, Query, Settle, packed, unpacked
@@ -61,7 +71,72 @@ async def test_gateways_are_counted_while_they_are_heard_of(limits, valkey_url, 
 async def test_a_key_that_holds_something_else_is_refused_and_not_called_an_outage(limits, valkey):
     valkey.set("tl:{o}:w", "text")
     with pytest.raises(OperationsRefused, match="the limits' function failed"):
-        await limits.work([ONE])
+        await limits.peek([Query(Kind.WINDOW, "tl:{o}:w", 3_000)])
+
+
+async def test_an_operation_that_fails_fails_alone_and_is_not_said_each_time(limits, valkey, caplog):
+    """Those before it have been done, those after it are; nothing is done twice, with or without a lease key."""
+    valkey.set("tl:{o}:w", "text")
+    other = Admit("", 1_000, (Claim(Kind.WINDOW, "tl:{o}:other", 9, 1, 3_000),))
+    for done in (2, 4):
+        first, failed, last = await limits.work([other, ONE, other])
+        assert (first.refused, failed, last.refused) == (0, None, 0)
+        assert last.rows[0][0] == 9 - done
+    assert len(caplog.records) == 1
+    assert "failed for 1 operations: WRONGTYPE" in caplog.text
+
+
+async def test_gateways_that_know_no_failed_operations_are_told_an_error(limits, valkey):
+    await limits.load()
+    valkey.set("tl:{o}:w", "text")
+    keys, blob = packed([ONE])
+    for name in ("trunkline_work", "trunkline_work_2"):
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            valkey.execute_command("FCALL", name, len(keys), *keys, 0, blob)
+
+
+async def test_what_cannot_be_sent_is_refused_and_the_store_not_asked(valkey_url):
+    wide = Admit("", 1_000, (Claim(Kind.WINDOW, "tl:{o}:wide", 9, 1, 10**300),))
+    for store in (ValkeyLimits(None, "g", "code"), NodeLimits(None, "g", "code")):
+        with pytest.raises(OperationsRefused, match="cannot be sent") as refused:
+            await store.work([ONE, wide])
+        assert not refused.value.done
+
+
+@pytest.mark.parametrize("width", [10**15, 10**17, 2**62])
+async def test_absurd_windows_take_nobody_down(limits, valkey, width):
+    """Settings have bounds; what older gateways send has none."""
+    wide = Admit("", 1_000, (Claim(Kind.WINDOW, "tl:{o}:wide", 9, 1, width),))
+    for _ in range(2):
+        assert [outcome.refused for outcome in await limits.work([ONE, wide, ONE])] == [0, 0, 0]
+    assert valkey.pttl("tl:{o}:wide") > 0
+
+
+async def test_a_reply_that_makes_no_sense_says_that_it_may_have_been_done(limits):
+    class Odd(ValkeyLimits):
+        async def _command(self, *parts):
+            return b"nonsense"
+
+    with pytest.raises(OutcomesUnknown) as unknown:
+        await Odd(None, "g", "code").work([ONE])
+    assert unknown.value.done
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (ResponseError("value is not an integer or out of range script: on @user_function:68."), True),
+        (ResponseError("user_function:66: bad argument script: trunkline_work_2, on @user_function:66."), True),
+        (ResponseError("ERR Error running script: invalid expire time"), True),
+        (ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"), True),
+        (ResponseError("MISCONF Valkey is configured to save RDB snapshots script: x, on @user_function:1."), False),
+        (OutOfMemoryError("command not allowed script: x, on @user_function:1."), False),
+        (ReadOnlyError("You can't write against a read only replica script: x, on @user_function:1."), False),
+        (ResponseError("Function not found"), False),
+    ],
+)
+def test_whose_error_it_is(error, ours):
+    assert is_refusal(error) is ours
 
 
 async def test_nobody_there_is_an_outage(tmp_path):

@@ -16,7 +16,7 @@ from trunkline_kit.errors import BudgetExceeded, ConcurrencyExceeded, RateLimite
 from trunkline_kit.tenants import Budget, Limit, Period, Priority, WhenStoreIsDown
 
 LONG_S = 30.0
-RULES = {}
+RULES: dict[str, object] = {}
 
 
 def room_of(requests_max=100, registry=None):

@@ -8,7 +8,7 @@ from trunkline_gateway.directory.declared import declared_of
 from trunkline_gateway.directory.objects import Kind
 from trunkline_kit.config import decode
 from trunkline_kit.settings import Settings
-from trunkline_kit.tenants import KeySpec, Limit, Tag
+from trunkline_kit.tenants import KeySpec, Limit, Tag, Team
 
 
 @pytest.fixture
@@ -64,3 +64,18 @@ def test_a_keys_secrets_are_no_part_of_it(declared):
     assert declared.of(Kind.KEY)["owner"].spec == KeySpec(team="t")
     assert "CANARY" not in repr(declared)
     assert b"CANARY" not in msgspec.json.encode([item.spec for item in declared.of(Kind.KEY).values()])
+
+
+def test_default_and_the_orgs_of_teams_are_there_without_being_declared(declared):
+    assert set(declared.implied(Kind.ORG)) == {"default"}, "acme is declared"
+    [team] = declared.implied(Kind.TEAM).values()
+    assert (team.id, team.spec, team.version, team.declared, team.implied) == ("default", Team(), 0, False, True)
+    assert declared.implied(Kind.KEY) == {}
+    bare = declared_of(GatewayConfig.from_settings(decode({"teams": {"t": {"org": "x"}, "default": {}}}, Settings)))
+    assert (set(bare.implied(Kind.ORG)), set(bare.implied(Kind.TEAM))) == ({"default", "x"}, set())
+
+
+def test_issuers_are_known():
+    oidc = {"okta": {"issuer": "https://id.example.com", "audience": ["a"]}}
+    config = GatewayConfig.from_settings(decode({"identity": {"oidc": oidc}}, Settings))
+    assert declared_of(config).issuers == {"okta"}

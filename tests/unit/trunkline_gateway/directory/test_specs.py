@@ -21,7 +21,7 @@ from trunkline_kit.tenants import Budget, KeySpec, Limit, Org, PerEndUser, Perio
 
 LIMITS = st.lists(
     st.one_of(
-        st.builds(Limit, requests=st.integers(1, 2**53), per_s=st.floats(0.001, 1e9)),
+        st.builds(Limit, requests=st.integers(1, 2**53), per_s=st.floats(0.001, 31_622_400)),
         st.builds(Limit, concurrent=st.integers(1, 99)),
     ),
     max_size=3,

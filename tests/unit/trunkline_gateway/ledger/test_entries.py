@@ -6,7 +6,7 @@ from msgspec import structs
 from trunkline_gateway.admission.estimation import Estimator
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.ledger.entries import Ending, closed, opened, read_tokens, rows_of
-from trunkline_gateway.ledger.rows import TAGS_MAX, decode_rows, encode_rows
+from trunkline_gateway.ledger.rows import HEDGE_LOST, TAGS_MAX, decode_rows, encode_rows
 from trunkline_gateway.ledger.slots import Found
 from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.pricing import Pricing, Quote
@@ -110,7 +110,10 @@ def test_a_stream_that_reports_nothing_is_estimated_from_what_was_counted(usage)
     assert 80 < row.uncached_input_tokens < 200
 
 
-@pytest.mark.parametrize(("ended", "outcome"), [("broken", "stream_broken"), ("cancelled", "client_cancelled")])
+@pytest.mark.parametrize(
+    ("ended", "outcome"),
+    [("broken", "stream_broken"), ("cancelled", "client_cancelled"), ("key_revoked", "key_revoked")],
+)
 def test_cut_streams_are_settled_from_what_was_counted(ended, outcome):
     (row,) = rows(turn(tried=[answered()], stream=True, pieces=5, outcome=ended))
     assert (row.outcome, row.usage_source, row.output_tokens) == (outcome, "estimated", 4)
@@ -214,3 +217,30 @@ def test_every_class_of_tokens_has_its_column():
 def test_tags_are_bounded():
     (row,) = rows(turn(tried=[begun()], tags=tuple(map(str, range(40)))))
     assert len(row.tags) == TAGS_MAX
+
+
+def test_a_hedge_that_lost_is_charged_for_what_it_read():
+    lost = answered(failed=HEDGE_LOST, is_wasted=True)
+    won = answered(SECOND, is_hedge=True)
+    first, second = rows(turn(tried=[lost, won], usage=usage_of(100, 20)))
+    assert (first.outcome, first.usage_source, first.reason) == ("hedge_lost", "estimated", "")
+    assert first.uncached_input_tokens > 0
+    assert (second.outcome, second.usage_source, second.reason) == ("ok", "reported", "hedge")
+
+
+def test_the_one_that_answers_need_not_be_the_last():
+    made = turn(
+        tried=[answered(), answered(SECOND, is_hedge=True, failed=HEDGE_LOST, is_wasted=True)],
+        answering=0,
+        usage=usage_of(100, 20),
+    )
+    first, second = rows(made)
+    assert (first.outcome, first.usage_source, first.output_tokens) == ("ok", "reported", 20)
+    assert (second.outcome, second.usage_source, second.output_tokens) == ("hedge_lost", "estimated", 0)
+
+
+def test_an_answer_that_broke_before_anybody_got_it_is_charged_for_what_came():
+    broken = answered(failed="upstream_error", is_wasted=True, pieces=8)
+    first, _ = rows(turn(tried=[broken, answered(SECOND)], usage=usage_of(100, 20)))
+    assert (first.outcome, first.usage_source, first.output_tokens) == ("error:upstream_error", "estimated", 7)
+    assert first.cost_nusd > 0

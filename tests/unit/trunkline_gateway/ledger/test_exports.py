@@ -41,7 +41,7 @@ def test_csv_has_every_count_and_exact_money():
     assert "cost_nusd" not in row
 
 
-@pytest.mark.parametrize("name", ['=HYPERLINK("x")', "+1+1", "-x", "@sum", "\tx"])
+@pytest.mark.parametrize("name", ['=HYPERLINK("x")', "+1+1", "-x", "@sum", "\tx", "\nx", "\uff1d1+1"])
 def test_names_cannot_be_formulas(name):
     query = Query(since=DAY, until=NEXT, by=("team",))
     (row,) = read(csv_text(report_of(line({"team": name}, None), query=query)))
@@ -53,6 +53,12 @@ def test_numbers_below_zero_stay_numbers():
     assert written_csv(["a"], [["-1.5"], ["--1"]]) == "a\r\n-1.5\r\n'--1\r\n"
 
 
+def test_json_has_no_character_that_a_terminal_obeys_and_means_the_same():
+    text = json_text(report_of(line({"team": "\x9b2J\x1b[2J\x7f"})))
+    assert not {"\x9b", "\x1b", "\x7f"} & set(text)
+    assert json.loads(text)["data"][0]["team"] == "\x9b2J\x1b[2J\x7f"
+
+
 def test_json_is_a_list_with_its_totals():
     text = json_text(report_of(line({"team": "search"}, estimated_nusd=1), next="abc", note="why"))
     found = json.loads(text)
@@ -61,6 +67,7 @@ def test_json_is_a_list_with_its_totals():
     assert (one["begins"], one["estimated_usd"]) == ("2026-11-24T00:00:00Z", "0.000000001")
     assert (found["object"], found["totals"]["cost_usd"], found["next"], found["note"]) == ("list", "0", "abc", "why")
     assert found["since"] == "2026-11-24T00:00:00Z"
+    assert json.loads(json_text(report_of(line({"team": "search"}))))["next"] is None, "as in all lists"
 
 
 def test_moments_are_told_in_the_zone_of_the_question():

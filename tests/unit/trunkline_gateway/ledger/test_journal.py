@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from trunkline_gateway.ledger import journal as journal_module
 from trunkline_gateway.ledger.journal import adopt, journals, open_journal
 from trunkline_gateway.ledger.meters import JournalMeters
-from trunkline_gateway.ledger.rows import LOST, AttemptRow
+from trunkline_gateway.ledger.rows import LOST, AttemptRow, encode_rows
 from trunkline_gateway.ledger.slots import NO_SLOT, read
 
 ROW = AttemptRow(
@@ -145,11 +145,19 @@ def test_a_journal_that_is_full_says_so_and_keeps_what_it_has(journal, tmp_path,
     assert journal.settle(NO_SLOT, settled(4)) != NO_SLOT
 
 
-def test_what_does_not_fit_or_cannot_be_encoded_is_counted(journal, registry):
-    assert journal.begin(replace(ROW, end_user="x" * 1024)) == NO_SLOT
+def test_a_row_that_is_too_large_is_cut_and_counted(journal, tmp_path, registry):
+    row = replace(lost(1), end_user="\U0001f680" * 256, tags=("\U0001f680" * 256,) * 16)
+    slot = journal.begin(row)
+    assert journal.settle(slot, replace(row, outcome="ok")) not in {slot, NO_SLOT}
+    (path,) = journals(tmp_path)
+    assert outcomes(path.read_bytes()) == {1: "ok"}
+    assert registry.get_sample_value("trunkline_ledger_journal_cut_total") == 2
+
+
+def test_what_cannot_be_encoded_is_counted(journal, registry):
     assert journal.begin(replace(ROW, output_tokens=10**26)) == NO_SLOT
     assert journal.begin(replace(ROW, team="\ud83d")) == NO_SLOT
-    assert (missed(registry, "too_large"), missed(registry, "unfit")) == (1, 2)
+    assert missed(registry, "unfit") == 2
     assert journal.progress(NO_SLOT, 0.0) is None
 
 
@@ -243,7 +251,7 @@ for number in range(10**9):
 @pytest.mark.parametrize("moment", [1, 40, 333, 5_000])
 def test_a_sigkill_leaves_what_it_was_told(tmp_path, moment):
     """What the child said is a lower bound of what it did; it may have gone one store further."""
-    row = journal_module.encode_rows([ROW]).hex()
+    row = encode_rows([ROW]).hex()
     with subprocess.Popen([sys.executable, "-c", CHILD, tmp_path, row], stdout=subprocess.PIPE) as child:
         said = child.stdout.read(moment)
         child.send_signal(signal.SIGKILL)

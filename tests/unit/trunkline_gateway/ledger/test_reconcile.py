@@ -182,6 +182,21 @@ def test_people_see_differences_first_and_files_see_all():
     assert dict(sheet.facts)["Cost on the invoice"] == Usd((SHOWN_MAX + 5) * DOLLAR)
 
 
+def test_blocks_have_each_difference_with_what_is_behind_it():
+    found = result({(DAY, "a"): BILLED, (NEXT, ""): BILLED}, [line(**USED)], tokens=False)
+    blocks = sheet_of(found, in_blocks=True).grids
+    assert [block.title for block in blocks] == [f"{DAY} a", f"{DAY} gpt-4o-mini", f"{NEXT} (all models)"]
+    assert blocks[0].rows == (("cost", Usd(DOLLAR), Usd(0), Usd(-DOLLAR)),)
+    assert "not in the ledger" in blocks[0].notes[0]
+    whole = result({(DAY, "a"): BILLED}, [])
+    assert [row[0] for row in sheet_of(whole, in_blocks=True).grids[0].rows] == [
+        "input tokens",
+        "output tokens",
+        "cost",
+    ]
+    assert not sheet_of(result({(DAY, "gpt-4o-mini"): BILLED}, [line(**USED)]), in_blocks=True).grids
+
+
 def test_a_provider_that_the_ledger_does_not_know_is_said():
     notes = sheet_of(result({(DAY, "m"): BILLED}, [])).notes
     assert any("nothing of openai" in note for note in notes)

@@ -29,12 +29,19 @@ SHEET = Sheet(
         ("text", "text", "text"),
         (1_234_567, "1,234,567", "1234567"),
         (Usd(12_345_678_901), "$12.35", "12.345678901"),
+        (Usd(-5_000_000_000), "-$5.00", "-5"),
         (Share(1, 3), "33.3 %", "0.333333"),
         (Share(0, 0), "-", ""),
     ],
 )
 def test_cells_are_short_for_people_and_exact_in_files(cell, people, files):
     assert (shown(cell), exact(cell)) == (people, files)
+
+
+def test_markdown_gives_no_orders_to_a_terminal():
+    text = markdown(Sheet(title="a\x1b[2J", facts=(("b\x9b", "c\x07"),), grids=(), notes=("d\x7f",)))
+    assert not {"\x1b", "\x9b", "\x07", "\x7f"} & set(text)
+    assert "# a\ufffd[2J" in text
 
 
 def test_markdown_is_a_table_also_without_a_renderer():
@@ -66,6 +73,12 @@ def test_html_is_one_page_and_names_stay_text():
     assert "b" not in page.tags
     assert (page.tags.count("table"), page.tags.count("li")) == (2, 1)
     assert not {"script", "link", "img"} & set(page.tags)
+
+
+def test_notes_of_a_table_stand_below_it():
+    sheet = Sheet(title="t", facts=(), grids=(Grid(title="g", header=("a",), rows=(("x",),), notes=("why|<b>",)),))
+    assert markdown(sheet).endswith("| x   |\n\n- why\\|&lt;b>\n")
+    assert "</table>\n<ul>\n<li>why|&lt;b&gt;</li>\n</ul>" in html(sheet)
 
 
 def test_csv_is_one_value_a_row():

@@ -78,8 +78,14 @@ def books_of(store, tmp_path):
 
 
 @pytest.fixture
-def sweeper(books_of, registry):
-    return Sweeper(books_of(), lambda: PRICING, SweepMeters(registry))
+def charged():
+    """Rows that were counted against limits."""
+    return []
+
+
+@pytest.fixture
+def sweeper(books_of, registry, charged):
+    return Sweeper(books_of(), lambda: PRICING, SweepMeters(registry), charged.append)
 
 
 @pytest.fixture
@@ -105,7 +111,7 @@ def swept(registry):
 
 
 async def test_what_settled_is_sent_as_it_is_and_what_was_in_flight_with_what_was_counted(
-    sweeper, store, killed, registry, tmp_path, caplog
+    sweeper, store, killed, registry, caplog, charged
 ):
     lost, settled = killed(pieces=6)
     assert await sweeper.sweep() == 1
@@ -114,8 +120,9 @@ async def test_what_settled_is_sent_as_it_is_and_what_was_in_flight_with_what_wa
     assert rows[lost.attempt_id] == replace(
         lost, output_tokens=5, cost_nusd=110, price_version="now", latency_us=500_000
     )
-    assert (swept(registry), journals(tmp_path)) == ([1, 1, 0], [])
+    assert (swept(registry), journals(sweeper._books.folder)) == ([1, 1, 0], [])
     assert "1 settled rows, 1 attempts in flight" in caplog.text
+    assert charged == [rows[lost.attempt_id]], "the settled one was counted by the gateway that is dead"
     assert await sweeper.sweep() == 0
 
 
@@ -139,7 +146,7 @@ async def test_while_the_store_is_away_rows_go_to_the_spool(sweeper, store, kill
 async def test_where_nobody_takes_the_rows_the_journal_stays(books_of, store, killed, registry, tmp_path):
     killed()
     store.is_up = False
-    sweeper = Sweeper(books_of(limit_bytes=10), lambda: PRICING, SweepMeters(registry))
+    sweeper = Sweeper(books_of(limit_bytes=10), lambda: PRICING, SweepMeters(registry), print)
     for _ in range(2):
         await sweeper.sweep()
         assert (len(journals(tmp_path)), swept(registry)) == (1, [0, 0, 0])
@@ -173,7 +180,7 @@ async def test_a_sweep_that_is_broken_off_is_done_again(sweeper, store, killed, 
 
 async def test_two_sweepers_send_nothing_twice(books_of, store, killed, registry):
     killed()
-    both = [Sweeper(books_of(), lambda: PRICING, SweepMeters(CollectorRegistry())) for _ in range(2)]
+    both = [Sweeper(books_of(), lambda: PRICING, SweepMeters(CollectorRegistry()), print) for _ in range(2)]
     async with asyncio.TaskGroup() as group:
         for one in both:
             group.create_task(one.sweep())
@@ -197,7 +204,7 @@ async def test_a_journal_that_cannot_be_read_does_not_keep_the_others(sweeper, s
 
 async def test_it_goes_on_beside_the_block_and_is_nothing_without_books(books_of, store, killed, registry):
     killed()
-    async with sweeping_journals(books_of(), lambda: PRICING, registry):
+    async with sweeping_journals(books_of(), lambda: PRICING, registry, print):
         await store.called.wait()
-    async with sweeping_journals(None, lambda: PRICING, registry):
+    async with sweeping_journals(None, lambda: PRICING, registry, print):
         pass

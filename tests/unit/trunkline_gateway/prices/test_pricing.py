@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from trunkline_gateway.plan import Target
@@ -76,6 +78,14 @@ def test_the_configuration_goes_before_the_table(table):
     cost = pricing_of(table, {"overrides": [rule]}).cost("openai", "gpt-4o-mini", USED, NOW_S)
     assert cost.cost_nusd == 600 * 1000 + 200 * 2000
     assert cost.version.startswith("config/openai/gpt-4o-mini#")
+
+
+def test_an_exact_override_holds_though_a_glob_stands_before_it(table):
+    rules = [{"provider": "openai", "input_usd": 1}, {"provider": "openai", "model": "gpt-4o-mini", "input_usd": 5}]
+    used = Tokens(uncached_input=1_000_000)
+    pricing = pricing_of(table, {"overrides": rules}, [made(input_rate=7)])
+    assert pricing.cost("openai", "gpt-4o-mini", used, NOW_S).cost_nusd == 5_000_000_000
+    assert pricing.cost("openai", "gpt-from-next-year", used, NOW_S).cost_nusd == 7
 
 
 def test_the_version_of_an_override_changes_with_the_price(table):
@@ -179,10 +189,21 @@ def test_what_has_a_price_for_a_team_may_be_used_by_it(table):
 @pytest.mark.parametrize(
     ("prices", "text"),
     [
-        ({"listed_as": {"vllm": "opnai"}}, "prices.listed_as.vllm"),
-        ({"overrides": [{"provider": "opnai"}]}, "prices.overrides[0].provider"),
+        (
+            {"listed_as": {"vllm": "opnai"}},
+            "prices.listed_as.vllm: no provider 'opnai' in the price table; did you mean",
+        ),
+        ({"overrides": [{"provider": "OPENAI"}]}, "prices.overrides[0].provider: there is no provider 'OPENAI' under"),
+        ({"overrides": [{"provider": "OPENAI"}]}, "did you mean 'openai'?"),
     ],
 )
 def test_names_that_lead_nowhere_are_refused(table, prices, text):
-    with pytest.raises(ConfigError, match=text.replace("[", r"\[").replace("]", r"\]")):
+    with pytest.raises(ConfigError, match=re.escape(text)) as wrong:
         pricing_of(table, prices)
+    assert len(wrong.value.message) < 200
+
+
+def test_every_name_that_leads_nowhere_is_told_at_once(table):
+    with pytest.raises(ConfigError) as wrong:
+        pricing_of(table, {"listed_as": {"vllm": "zzz"}, "overrides": [{"provider": "zzz"}] * 2})
+    assert wrong.value.message.count("\n") == 2

@@ -1,9 +1,18 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trunkline_gateway.directory.objects import Item, Kind
-from trunkline_gateway.prices.rulings import declared_rulings, idle_rulings, price_of, stored_rulings, team_rulings
+from trunkline_gateway.prices.rulings import (
+    declared_rulings,
+    idle_rulings,
+    in_order,
+    price_of,
+    stored_rulings,
+    team_rulings,
+)
 from trunkline_kit.accounts import PriceOverride, Prices
 from trunkline_kit.tenants import Team
 
@@ -83,7 +92,7 @@ def test_an_override_that_never_holds_is_found_and_told_why():
     rulings = stored_rulings(
         [
             item("a", 9, model="m*"),
-            item("b", 8, model="m1"),
+            item("b", 8, model="m[1]"),
             item("c", 7, team="search"),
             item("d", 6, model="other"),
             item("e", 5, model="*"),
@@ -91,6 +100,47 @@ def test_an_override_that_never_holds_is_found_and_told_why():
     )
     idle = idle_rulings(rulings, [("up", "m1"), ("up", "n")])
     assert [(ruling.source, why[:10]) for ruling, why in idle] == [
-        ("directory/b", "an earlier"),
+        ("directory/b", "directory/"),
         ("directory/d", "no model u"),
+    ]
+    assert idle[0][1] == "directory/a holds wherever it fits"
+
+
+def test_names_go_before_globs_and_long_beginnings_before_short_ones():
+    stored = stored_rulings([item("any", 9), item("short", 8, model="gpt-*"), item("end", 7, model="*-mini")])
+    names = ("*", "gpt-4o*", "gpt-4o-mini", "gpt-*", "*-mini")
+    declared = declared_rulings(Prices(overrides=tuple(PriceOverride(provider="up", model=name) for name in names)))
+    assert [one.place for one in in_order(stored, declared)] == [
+        "prices.overrides[2]",
+        "prices.overrides[1]",
+        "directory/short",
+        "prices.overrides[3]",
+        "directory/end",
+        "prices.overrides[4]",
+        "directory/any",
+        "prices.overrides[0]",
+    ]
+
+
+@given(
+    st.permutations(["gpt-4o", "gpt-4*", "gpt-?o", "g*", "*"]), st.sampled_from(["gpt-4o", "gpt-4", "gpt-5o", "g", "x"])
+)
+def test_which_override_holds_does_not_depend_on_where_it_stands(order, model):
+    """Where no two are equally close."""
+    ranked = ["gpt-4o", "gpt-4*", "gpt-?o", "g*", "*"]
+    found = in_order(
+        (), declared_rulings(Prices(overrides=tuple(PriceOverride(provider="up", model=o) for o in order)))
+    )
+    fitting = [one.model for one in found if one.fits(("up", model))]
+    assert fitting == [name for name in ranked if name in fitting]
+
+
+def test_of_equally_close_ones_the_last_made_holds_then_the_files_first():
+    stored = stored_rulings([item("old", 1, model="m"), item("new", 2, model="m")])
+    declared = declared_rulings(Prices(overrides=(PriceOverride(provider="up", model="m"),) * 2))
+    assert [one.place for one in in_order(stored, declared)] == [
+        "directory/new",
+        "directory/old",
+        "prices.overrides[0]",
+        "prices.overrides[1]",
     ]

@@ -113,7 +113,7 @@ async def test_the_usage_is_passed_on_when_asked_for():
     assert sink.chunks[-1] == USAGE.data
 
 
-@pytest.mark.parametrize("bad", [[TEXT, ERROR], [TEXT, GARBAGE], UpstreamError("cut off"), None])
+@pytest.mark.parametrize("bad", [[TEXT, ERROR], [TEXT, *[GARBAGE] * 9], UpstreamError("cut off"), None])
 async def test_what_came_before_a_break_is_passed_on_and_nothing_after(bad):
     steps = [[TEXT]] if bad is None else [[TEXT], bad, [TEXT, END]]
     sink, seen, stream = await relayed(*steps)
@@ -123,6 +123,19 @@ async def test_what_came_before_a_break_is_passed_on_and_nothing_after(bad):
     assert not seen.complete
     assert stream.cuts
     assert not stream.released
+
+
+async def test_an_event_that_makes_no_sense_is_left_out_and_counted():
+    sink, seen, _ = await relayed([ROLE, GARBAGE], [TEXT, GARBAGE, TEXT], [END])
+    assert sink.chunks == [ROLE.data, TEXT.data, TEXT.data, END.data]
+    assert (sink.ending, seen.complete, seen.malformed) == ("done", True, 2)
+
+
+async def test_what_makes_no_sense_is_no_beginning():
+    started = await begin(Scripted([ROLE], [GARBAGE], [TEXT]), call(), TARGET, TERMS)
+    assert [chunk.data for chunk in started.held] == [ROLE.data, b"", TEXT.data]
+    with pytest.raises(AttemptFailed, match="before it said anything"):
+        await begin(Scripted([GARBAGE], None), call(), TARGET, TERMS)
 
 
 async def test_the_providers_words_are_in_the_error():

@@ -19,6 +19,12 @@ def asked(monkeypatch):
     return calls
 
 
+def test_what_was_set_is_said(asked, remote, capsys):
+    bounds.run_set_limit(remote, "team", "t", Limit(requests=5, per_s=60), as_json=False)
+    bounds.run_set_budget(remote, "key", "k", Budget(amount_usd=5, period=Period.DAY), as_json=True)
+    assert capsys.readouterr().err.splitlines() == ["set requests:5/60s for team t", "set $5/day for key k"]
+
+
 @pytest.fixture
 def remote(tmp_path):
     return Remote(home=tmp_path)
@@ -54,8 +60,8 @@ def test_one_limit_or_budget(asked, remote):
 
 
 def test_limits_as_a_table(rows, remote, capsys):
-    row = {"level": "team", "owner": "t", "measure": "requests", "amount": 5, "per_s": 60.0}
-    rows(row, {**row, "measure": "concurrent", "per_s": None, "each_end_user": True, "declared": True})
+    row = {"level": "team", "owner": "t", "requests": 5, "per_s": 60.0}
+    rows(row, {**row, "requests": None, "concurrent": 5, "per_s": None, "each_end_user": True, "declared": True})
     bounds.run_limits(remote, (), as_json=False)
     _, first, second = capsys.readouterr().out.splitlines()
     assert first.split("\t") == ["team", "t", "requests", "5", "60 s", ""]
@@ -70,5 +76,10 @@ def test_budgets_as_a_table(rows, remote, capsys):
     _, unknown, known = capsys.readouterr().out.splitlines()
     assert unknown.split("\t")[5:7] == ["?", "?"]
     assert known.split("\t")[5:8] == ["1.25", "3.75", "2026-01-02 00:00"]
+    rows({**row, "state": "known", "amount_usd": 9e6, "used_usd": 1.8e-05, "remaining_usd": 8999999.999982})
+    bounds.run_budgets(remote, (), as_json=False)
+    cells = capsys.readouterr().out.splitlines()[1].split("\t")
+    assert (cells[2], cells[5], cells[6]) == ("9000000", "0.000018", "8999999.999982")
+    rows(row, row)
     bounds.run_budgets(remote, (), as_json=True)
     assert len(msgspec.json.decode(capsys.readouterr().out)) == 2

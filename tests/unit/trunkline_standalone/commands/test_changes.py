@@ -29,6 +29,12 @@ def test_an_empty_text_takes_a_field_back():
     assert sent(expires_at="never") == {"expires_at": None}
 
 
+@pytest.mark.parametrize("given", [{"id": ""}, {"models": [""]}, {"models": []}, {"scopes": ["", ""]}], ids=str)
+def test_some_things_cannot_be_empty(given):
+    with pytest.raises(InvalidRequest, match="cannot be empty"):
+        changes_of(given, NOW)
+
+
 def test_limits_budgets_and_moments_are_read():
     found = sent(limits=["concurrent:3"], budgets=["5/day"], expires_at="2d")
     assert found["limits"][0]["concurrent"] == 3

@@ -1,9 +1,11 @@
+import sys
 from collections.abc import Callable
 
 import pytest
 from aiohttp import web
 
 from trunkline_kit.errors import ConfigError, InvalidRequest, Unauthenticated, Unavailable, UpstreamError
+from trunkline_standalone.commands import chat
 from trunkline_standalone.commands.chat import Question, answer, run_chat
 
 Reply = Callable[[web.Request], web.StreamResponse]
@@ -108,6 +110,18 @@ async def test_no_url():
 def test_without_a_key_it_says_how_to_get_one(tmp_path):
     with pytest.raises(ConfigError, match="trunkline up"):
         run_chat(question("http://127.0.0.1:9"), tmp_path)
+
+
+@pytest.mark.parametrize(("is_terminal", "printed"), [(True, "a\ufffd]0;x\ufffd\n"), (False, "a\x1b]0;x\x07\n")])
+def test_a_model_gives_no_orders_to_the_terminal(tmp_path, monkeypatch, capsys, is_terminal, printed):
+    async def said(*_):
+        for piece in ("a\x1b", "]0;x\x07"):
+            yield piece
+
+    monkeypatch.setattr(chat, "answer", said)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    run_chat(question("http://127.0.0.1:9", key="tl-key"), tmp_path)
+    assert capsys.readouterr().out == printed
 
 
 def test_without_words_nothing_is_asked(tmp_path):

@@ -3,7 +3,9 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from trunkline_kit.errors import InvalidRequest
 from trunkline_standalone.commands import objects
+from trunkline_standalone.commands.changes import Changes
 from trunkline_standalone.commands.objects import (
     KEYS,
     TEAMS,
@@ -14,6 +16,7 @@ from trunkline_standalone.commands.objects import (
     state_of,
     told_secrets,
 )
+from trunkline_standalone.remote import Remote
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
@@ -43,3 +46,16 @@ def test_every_column_has_a_cell(noun):
     row = objects._row(Managed(id="x", declared=True), noun)
     assert len(row) == len(noun.columns) + 3
     assert row[-1] == "file"
+
+
+def test_a_change_of_nothing_is_none(tmp_path):
+    with pytest.raises(InvalidRequest, match="nothing was given to change; `trunkline keys set --help`"):
+        objects.run_set(Remote(home=tmp_path), KEYS, "k", Changes(), as_json=False)
+
+
+def test_what_a_key_may_ask_for_is_always_shown(capsys):
+    for models, shown in (([], "none"), (["gpt-*"], "gpt-*")):
+        say_object(msgspec.json.encode({"id": "k", "object": "key", "models": models, "declared": True}), as_json=False)
+        fields = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+        assert (fields["models"], fields["declared in"]) == (shown, "the configuration file")
+        assert "version" not in fields

@@ -44,8 +44,8 @@ def test_columns_may_be_said(tmp_path):
     assert dict(found.charges) == {(DAY, ""): Charge(cost_nusd=2_000_000_000)}
 
 
-def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path):
-    with pytest.raises(FileNotFoundError):
+def test_a_file_that_is_not_there_is_said_with_what_it_was_for(tmp_path):
+    with pytest.raises(InvalidRequest, match=r"cannot read the invoice .*none.csv: No such file"):
         invoice_of(ReconcileOptions(invoice=tmp_path / "none.csv", provider="up", home=tmp_path))
 
 
@@ -62,7 +62,7 @@ def test_formats():
     charges = {(DAY, "m"): Charge(cost_nusd=1_000_000_000)}
     bill = Invoice(layout="test", charges=charges, rows=1, has_tokens=False, has_amounts=True, has_models=True)
     found = compared(bill, "up", {}, Tolerance(), "t")
-    assert told(found, "text").startswith("# Invoice of up")
+    assert told(found, "").startswith("# Invoice of up")
     assert told(found, "csv").splitlines()[1].startswith("2026-11-24,m,1,0,-1,")
     tree = json.loads(told(found, "json"))
     assert (tree["agrees"], tree["pairs"][0]["theirs"]["cost_nusd"]) == (False, 1_000_000_000)

@@ -22,7 +22,7 @@ def found():
 @pytest.mark.parametrize(
     ("form", "begins"),
     [
-        ("text", "# Team search, November 2026"),
+        ("", "# Team search, November 2026"),
         ("markdown", "# Team search"),
         ("html", "<!doctype html>"),
         ("csv", "table,row,column,value"),
@@ -42,3 +42,8 @@ def test_what_cannot_be_asked_is_said_before_any_database_is(tmp_path, wrong):
     options = {"team": "search", "month": "2026-11", "home": tmp_path, **wrong}
     with pytest.raises(InvalidRequest):
         run_statement(StatementOptions(**options), {})
+
+
+def test_a_month_that_has_not_begun_is_refused(tmp_path):
+    with pytest.raises(InvalidRequest, match="2999-01 has not begun"):
+        run_statement(StatementOptions(team="search", month="2999-01", home=tmp_path), {})

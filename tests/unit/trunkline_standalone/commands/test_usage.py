@@ -2,6 +2,7 @@ import io
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from trunkline_gateway.ledger.questions import LINES_MAX, Query
@@ -63,6 +64,17 @@ def test_a_pipe_gets_tabs_and_no_totals(capsys):
     assert told.err == "there are more lines: --after abc\n"
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_end_users_give_no_orders_to_the_terminal(capsys, is_terminal):
+    evil = Line(begins=None, by={"team": "\x1b]0;x\x07\x9b"}, **dict.fromkeys(COUNTS, 1))
+    out = io.StringIO()
+    show(report_of(evil), Console(file=out, force_terminal=is_terminal, width=200, color_system=None))
+    text = out.getvalue() + capsys.readouterr().out
+    assert "\ufffd]0;x\ufffd\ufffd" in text
+    assert not {"\x07", "\x9b"} & set(text)
+    assert "\x1b]" not in text
+
+
 def test_a_terminal_gets_a_table_with_totals_and_the_note(capsys):
     out = io.StringIO()
     show(report_of(LINE, note="why"), Console(file=out, force_terminal=True, width=200))
@@ -71,3 +83,33 @@ def test_a_terminal_gets_a_table_with_totals_and_the_note(capsys):
     assert "1,234,567" in text
     assert "all" in text.splitlines()[-1]
     assert capsys.readouterr().err == "why\n"
+
+
+def test_costs_and_days_are_whole_at_80_columns_and_what_is_not_in_them_is_said(capsys):
+    query = replace(QUERY, bucket="day", by=("team", "model"))
+    dear = replace(
+        LINE,
+        begins=datetime(2026, 11, 24, tzinfo=UTC),
+        by={"team": "search", "model": "anthropic/claude-sonnet-4-5-20250929-v1:0"},
+        cost_nusd=123_456_789_123_456,
+    )
+    out = io.StringIO()
+    found = Report(query=query, lines=(dear,), totals=replace(dear, by={}, begins=None))
+    show(found, Console(file=out, force_terminal=True, width=80, color_system=None))
+    text = out.getvalue()
+    assert text.count("123,456.789123456") == 2
+    assert "2026-11-24 " in text
+    assert "T00:00" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert capsys.readouterr().err.splitlines() == [
+        "attempts without a known price, which are in no cost: 1,234,567",
+        "attempts that were cut off, at the cost of what is known of them: 1,234,567",
+    ]
+
+
+def test_hours_have_their_time(capsys):
+    query = replace(QUERY, bucket="hour", time_zone="Europe/Berlin")
+    line = replace(LINE, begins=datetime(2026, 11, 24, 12, tzinfo=UTC))
+    out = io.StringIO()
+    show(Report(query=query, lines=(line,), totals=NOTHING), Console(file=out, force_terminal=True, width=200))
+    assert "2026-11-24 13:00 " in out.getvalue()

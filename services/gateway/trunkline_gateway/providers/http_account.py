@@ -1,0 +1,153 @@
+"""An account at a provider over HTTP: one session for its whole life, JSON out, JSON or events back."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import lru_cache
+
+import aiohttp
+from aiohttp.payload import BytesPayload, Payload
+from yarl import URL
+
+from trunkline_gateway.providers.base import AttemptFailed, Terms
+from trunkline_gateway.providers.event_stream import EventReader, without
+from trunkline_gateway.providers.statuses import judge
+from trunkline_kit.clock import Clock
+from trunkline_kit.errors import UpstreamError, UpstreamUnavailable
+from trunkline_kit.secrets import Secret
+from trunkline_kit.tracing import TRACEPARENT
+from trunkline_policy.faults import FailureKind
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+"""A longer answer is not taken."""
+ERROR_BYTES_MAX = 64 * 1024
+"""How much of an error's body is read."""
+KEEP_ALIVE_S = 60.0
+EVENT_STREAM = "text/event-stream"
+BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "trunkline"}
+HeaderPairs = Iterable[tuple[str, str]]
+
+
+class JsonBody(BytesPayload):
+    """A body that is in memory already. aiohttp's own warns of a large one, which for us is every agent's."""
+
+    def __init__(self, body: bytes) -> None:
+        Payload.__init__(self, body, content_type="application/json")
+        self._size = len(body)
+
+
+class Account:
+    """Raises AttemptFailed, or a TrunklineError the caller must see."""
+
+    def __init__(self, name: str, base_url: str, key: Secret, session: aiohttp.ClientSession, clock: Clock) -> None:
+        self.name = name
+        self._base = base_url.rstrip("/")
+        self._urls: dict[str, URL] = {}
+        self._key = key
+        self._session = session
+        self._clock = clock
+        self.host = URL(self._base).host or self._base
+
+    async def whole(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs = ()) -> bytes:
+        """The body of a whole answer."""
+        return await self._read(await self._post(path, body, terms, headers))
+
+    async def either(self, path: str, body: bytes, terms: Terms) -> bytes | EventReader:
+        """Events if the provider sends such, else the whole: some servers do not care that a stream was asked for."""
+        reply = await self._post(path, body, terms, ())
+        if reply.headers.get("content-type", "").startswith(EVENT_STREAM):
+            return EventReader(self.name, reply, self._key)
+        return await self._read(reply)
+
+    async def stream(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs = ()) -> EventReader:
+        """Events, once the provider has begun them."""
+        reply = await self._post(path, body, terms, headers)
+        kind = reply.headers.get("content-type", "")
+        if not kind.startswith(EVENT_STREAM):
+            reply.close()
+            text = f"provider {self.name!r} answered a stream with {kind or 'no content type'} instead of events"
+            raise AttemptFailed(FailureKind.UNFIT, UpstreamError(text))
+        return EventReader(self.name, reply, self._key)
+
+    async def _post(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs) -> aiohttp.ClientResponse:
+        sent = dict(headers)
+        if terms.traceparent:
+            sent[TRACEPARENT] = terms.traceparent
+        try:
+            reply = await self._session.post(
+                self._url(path),
+                data=JsonBody(body),
+                headers=sent or None,
+                timeout=client_timeout(terms.connect_s),
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._broken("cannot be reached", error) from error
+        if reply.status != 200:
+            raise await self._judged(reply)
+        return reply
+
+    async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
+        try:
+            return await read(reply, ANSWER_BYTES_MAX)
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._broken("was cut off in mid-answer", error) from error
+        finally:
+            reply.release()
+
+    def _url(self, path: str) -> URL:
+        """Parsed once: paths are few."""
+        known = self._urls.get(path)
+        if known is None:
+            known = self._urls[path] = URL(self._base + path, encoded=True)
+        return known
+
+    def without_key(self, said: bytes) -> bytes:
+        """What a provider says of an error, without our key."""
+        return without(self._key, said)
+
+    async def _judged(self, reply: aiohttp.ClientResponse) -> Exception:
+        try:
+            data = await read(reply, ERROR_BYTES_MAX)
+        except (aiohttp.ClientError, OSError, AttemptFailed):
+            data = b""
+        finally:
+            reply.release()
+        return judge(self.name, reply.status, reply.headers, without(self._key, data), self._clock.now_s())
+
+    def _broken(self, what: str, error: Exception) -> AttemptFailed:
+        text = f"provider {self.name!r} {what}: {type(error).__name__}"
+        kind = FailureKind.SILENT if isinstance(error, TimeoutError) else FailureKind.BROKEN
+        return AttemptFailed(kind, UpstreamUnavailable(text))
+
+
+async def read(reply: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+    """The whole body. Raises AttemptFailed for one over `limit_bytes`."""
+    pieces: list[bytes] = []
+    size_bytes = 0
+    while piece := await reply.content.readany():
+        pieces.append(piece)
+        size_bytes += len(piece)
+        if size_bytes > limit_bytes:
+            reply.close()
+            raise AttemptFailed(FailureKind.UNFIT, UpstreamError(f"the answer is longer than {limit_bytes} bytes"))
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+@lru_cache(maxsize=64)
+def client_timeout(connect_s: float) -> aiohttp.ClientTimeout:
+    """Only the connecting clock is aiohttp's; the others are the attempt's."""
+    return aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_s, sock_read=None)
+
+
+@asynccontextmanager
+async def open_session(headers: Mapping[str, str], connections: int) -> AsyncIterator[aiohttp.ClientSession]:
+    """Never follows the environment, keeps no cookies, unpacks nothing."""
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_S)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        headers={**BASE_HEADERS, **headers},
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    ) as session:
+        yield session
