@@ -8,6 +8,7 @@ import pytest
 from trunkline_testkit.processes import TRUNKLINE, fetch
 
 CONFIG = """
+listen: {grpc: "127.0.0.1:0", metrics: "127.0.0.1:0"}
 providers: {up: {kind: openai, base_url: "http://127.0.0.1:1/v1"}}
 models: {fake: {deployments: [{provider: up, model: x}]}}
 teams: {search: {}}

@@ -176,10 +176,11 @@ async def open_gateway(
         hasher=_hasher(config, kit),
     )
     async with AsyncExitStack() as stack:
-        standby = await _open_standby(config, kit, shared, extra_checks or {}, stack)
-        reload = Reload(config, standby)
         ledger_options = LedgerOptions(redis=shared.redis, database=shared.database, ledger=config.ledger)
         books = await stack.enter_async_context(open_ledger(ledger_options, kit.clock, kit.metrics))
+        checks = {**(extra_checks or {}), **({} if books is None else {"ledger": books.check})}
+        standby = await _open_standby(config, kit, shared, checks, stack)
+        reload = Reload(config, standby)
         state = await reload.first_state()
         pipeline = Pipeline(_parts(kit, standby, meters, books), state)
         door = Door(pipeline, kit.clock, config.server.body_limit_bytes)

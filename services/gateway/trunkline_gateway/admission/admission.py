@@ -14,7 +14,7 @@ from trunkline_gateway.admission.lanes import Lane, Lanes
 from trunkline_gateway.admission.levels import Measure, Rule
 from trunkline_gateway.admission.memory import MemoryLimits
 from trunkline_gateway.admission.meters import AdmissionMeters
-from trunkline_gateway.admission.refusals import limit_headers, refusal
+from trunkline_gateway.admission.refusals import limit_headers, refusal, share_refusal
 from trunkline_gateway.admission.wire import Admit, Claim, Outcome, Query, Renew, tag_of
 from trunkline_gateway.sink import Headers
 from trunkline_kit.clock import Clock
@@ -54,6 +54,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int
     """Until it may fit; -1 for never."""
     headers: Headers = []
+    degraded: bool = False
+    """Decided without the store, by this gateway's share."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -108,7 +110,12 @@ class Admission:
                 rules, rows = rules + part.rules, rows + outcome.rows
                 if outcome.refused:
                     rule = part.rules[outcome.refused - 1]
-                    return Refused(rule=rule, wait_ms=outcome.wait_ms, headers=_headers(rules, rows))
+                    return Refused(
+                        rule=rule,
+                        wait_ms=outcome.wait_ms,
+                        headers=_headers(rules, rows),
+                        degraded=self._lanes is not None and hold.local is not None,
+                    )
                 holds.append(hold)
             complete = True
         finally:
@@ -120,6 +127,8 @@ class Admission:
     def refused(self, found: Refused) -> TrunklineError:
         """The error for the caller. Counts it."""
         self._meters.decided(f"refused_{found.rule.measure.value}", found.rule.level.value)
+        if found.degraded:
+            return share_refusal(found.rule, found.wait_ms, found.headers)
         return refusal(found.rule, found.wait_ms, found.headers)
 
     def settle(self, ticket: Ticket, tokens: int, cost_nusd: int) -> None:

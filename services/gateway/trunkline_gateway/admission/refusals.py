@@ -9,6 +9,9 @@ from trunkline_kit.errors import BudgetExceeded, ConcurrencyExceeded, RateLimite
 PATIENCE_MS = 120_000
 """OpenAI's SDKs wait no longer than this for a retry (openai-python, `_base_client.py`, read 2026-11-24)."""
 
+SHARE_WAIT_MS = 5_000
+"""A store that is away is asked again all the time: nobody is told to wait as if it stayed away."""
+
 _NO_RETRY = ("x-should-retry", "false")
 
 Row = tuple[int, int]
@@ -60,6 +63,14 @@ def refusal(rule: Rule, wait_ms: int, headers: Iterable[tuple[str, str]]) -> Tru
     else:
         text = f"{who} is over its limit of {rule.text}; try again in {duration(wait_ms)}"
     return RateLimited(text, retry_after_s=retry_after_s, headers=tuple(found))
+
+
+def share_refusal(rule: Rule, wait_ms: int, headers: Iterable[tuple[str, str]]) -> TrunklineError:
+    """The same, decided by one gateway's share of the limit: as soon as the store is back, more may fit."""
+    error = refusal(rule, min(wait_ms, SHARE_WAIT_MS) if wait_ms >= 0 else wait_ms, headers)
+    found = (*error.headers, ("x-trunkline-admission", "degraded"))
+    text = f"{error.message}; this gateway holds to its share while the store of limits is away"
+    return type(error)(text, param=error.param, retry_after_s=error.retry_after_s, headers=found)
 
 
 def with_note(error: TrunklineError, note: str) -> TrunklineError:

@@ -116,6 +116,12 @@ class Books:
             self._forget([slot for _, slot in taken])
         self._meters.waiting_rows.set(0)
 
+    async def check(self) -> str:
+        """For readiness. Raises StoreUnavailable while rows wait on disk."""
+        if self._is_resting() or not await asyncio.to_thread(lambda: self._spool.is_empty):
+            raise StoreUnavailable(f"{self._delivery.store} does not take usage; rows wait in {self._spool.folder}")
+        return f"usage goes to {self._delivery.store}"
+
     async def close(self) -> None:
         """Flush, and let go of spool and journal, so that another process may take what is left in them."""
         try:

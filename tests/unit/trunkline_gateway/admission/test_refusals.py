@@ -3,7 +3,7 @@
 import pytest
 
 from trunkline_gateway.admission.levels import Level, Measure, Rule
-from trunkline_gateway.admission.refusals import duration, limit_headers, refusal
+from trunkline_gateway.admission.refusals import duration, limit_headers, refusal, share_refusal
 from trunkline_kit.errors import BudgetExceeded, ConcurrencyExceeded, RateLimited
 
 
@@ -63,3 +63,11 @@ def test_each_measure_has_its_own_error(measure, wait_ms, kind, says):
 def test_clients_are_kept_from_waiting_in_vain(wait_ms, told):
     error = refusal(rule(Measure.REQUESTS), wait_ms, [])
     assert (("x-should-retry", "false") in error.headers) is told
+
+
+def test_a_refusal_by_a_share_says_so_and_does_not_send_anybody_away_for_long():
+    error = share_refusal(rule(Measure.REQUESTS), 600_000, [])
+    assert "its share while the store of limits is away" in error.message
+    assert dict(error.headers) == {"x-trunkline-admission": "degraded"}
+    assert error.retry_after_s == 5
+    assert share_refusal(rule(Measure.REQUESTS), -1, []).retry_after_s is None

@@ -336,3 +336,19 @@ async def test_rows_of_others_are_brought_or_stay_theirs(books_of, store, regist
     store.is_up = False
     assert not await books.bring([row()])
     assert taken(registry, "lost") == 0
+
+
+async def test_readiness_says_where_rows_go(books_of, store, clock):
+    books = books_of()
+    assert await books.check() == "usage goes to valkey"
+    store.is_up = False
+    books.record(row())
+    await books.flush()
+    with pytest.raises(StoreUnavailable, match="rows wait in"):
+        await books.check()
+    clock.advance(RETRY_AFTER_S)
+    with pytest.raises(StoreUnavailable, match="rows wait in"):
+        await books.check()
+    store.is_up = True
+    await books.replay()
+    assert await books.check() == "usage goes to valkey"
