@@ -281,11 +281,14 @@ async def ask_wrongly(scene, http, issuer):
 
 
 def echoes(key):
-    """A provider that repeats our key in whatever it says: in each status, in a stream, in a broken one."""
+    """A provider that repeats our key in whatever it says: in each status, in a stream, in a broken one.
+
+    The last one is that after which the account is not asked for a while.
+    """
     said = f"Incorrect API key provided: {key}. Authorization: Bearer {key}"
     statuses = [
         error_reply(status, said, code=code)
-        for status in (400, 401, 403, 404, 409, 413, 422, 429, 500, 503)
+        for status in (400, 403, 404, 409, 413, 422, 429, 500, 503)
         for code in ("x", key)
     ]
     plain = Reply(status=400, chunks=(said.encode(),))
@@ -298,7 +301,8 @@ def echoes(key):
     ]
     at_once = [Reply(headers=SSE, chunks=(b"data: " + error + b"\n\n",)), Reply(chunks=(error,))]
     headers = Reply(status=400, headers=(("content-type", "text/plain"), ("x-request-id", key), ("retry-after", key)))
-    return [*statuses, plain, other, named, *broken, *at_once, headers]
+    refused = error_reply(401, said, code=key)
+    return [*statuses, plain, other, named, *broken, *at_once, headers, refused]
 
 
 async def ask_a_provider_that_echoes(scene, http, upstream, backup):

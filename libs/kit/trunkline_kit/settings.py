@@ -181,7 +181,7 @@ class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One budget over retries, fallbacks and hedges together."""
 
     max_attempts: Annotated[int, Meta(ge=1, le=16)] = 3
-    wait_s_max: Seconds = 30.0
+    wait_s_max: Seconds = 5.0
     """What asks for a longer wait is not waited for; the caller is told instead."""
 
 
