@@ -32,11 +32,6 @@ class Tenants(msgspec.Struct, frozen=True, kw_only=True):
     oidc: Mapping[str, Oidc] = {}
     """Whose tokens are taken; the name of each is the key id of its tokens."""
 
-    def org_of(self, team: str) -> str:
-        """The org that pays for `team`."""
-        found = self.teams.get(team)
-        return found.org if found is not None else DEFAULT
-
 
 def tenants_of(config: GatewayConfig, items: Items = NOTHING_STORED) -> Tenants:
     """What the file declares holds where both have a name."""
