@@ -116,7 +116,7 @@ def _config(key: str, port: int, provider_port: int) -> dict[str, object]:
         "telemetry": {"log_level": "warning"},
         "providers": {
             "mock": {"kind": "openai", "base_url": provider_url, "assemble_streams": "never"},
-            "streaming": {"kind": "openai", "base_url": provider_url},
+            "streaming": {"kind": "openai", "base_url": provider_url, "assemble_streams": "auto"},
         },
         "models": {
             "mock": {"deployments": [{"provider": "mock", "model": "mock"}]},
