@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from trunkline_kit.accounts import Ledger, Prices
 from trunkline_kit.identity import Identity
-from trunkline_kit.secrets import Reference
+from trunkline_kit.providers import Provider, Target
 from trunkline_kit.tenants import (
     Budget,
     Count,
@@ -33,8 +33,6 @@ KeySecret = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|
 Share = Annotated[float, Meta(ge=0, le=1)]
 Address = Annotated[str, Meta(pattern=r"^.*:[0-9]{1,5}$")]
 """`host:port`; port 0 means any free one."""
-Target = Annotated[str, Meta(pattern=r"^(dns:///|ipv4:|unix:|local:).+")]
-"""Where a service is: `dns:///host:port`, `unix:/path` or `local:name` (the same process)."""
 
 
 class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,49 +91,6 @@ class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     kept_traces: Count = 2000
     """Traces the sre service keeps in memory; the oldest go first."""
-
-
-class WorkerProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="worker"):
-    """Our own workers, over gRPC. `{model}` in the target stands for the deployment's model: one model per worker."""
-
-    target: Target = "local:worker-{model}"
-
-
-class Assemble(Enum):
-    """Whether whole answers are asked for as streams and put together, so that all four clocks hold for them."""
-
-    AUTO = "auto"
-    """Except where a stream is not known to say the same: several choices, tools, sound; or is refused."""
-    ALWAYS = "always"
-    NEVER = "never"
-
-
-class OpenAIProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="openai"):
-    """OpenAI, or any server that speaks its dialect."""
-
-    base_url: Annotated[str, Meta(pattern=r"^https?://.+")] = "https://api.openai.com/v1"
-    api_key: Reference | None = None
-    bills_after_disconnect: bool | None = None
-    """Whether the provider charges for what it generates after we hang up (a self-hosted server does not)."""
-    connections: Count = 256
-    """Connections to this provider at once, per gateway process."""
-    response_limit_bytes: Count = 64 * 1024 * 1024
-    """A larger whole answer is refused as unusable."""
-    assemble_streams: Assemble = Assemble.NEVER
-    """With it all four clocks hold for whole answers and a broken one falls over; it costs the CPU of a stream."""
-
-
-class AnthropicProvider(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="anthropic"
-):
-    """Anthropic's Messages API."""
-
-    base_url: Annotated[str, Meta(pattern=r"^https?://.+")] = "https://api.anthropic.com"
-    api_key: Reference | None = None
-    bills_after_disconnect: bool | None = None
-
-
-Provider = WorkerProvider | OpenAIProvider | AnthropicProvider
 
 
 class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

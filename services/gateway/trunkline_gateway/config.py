@@ -8,6 +8,7 @@ import msgspec
 from trunkline_kit.accounts import Ledger, Prices
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.identity import Identity
+from trunkline_kit.providers import Provider
 from trunkline_kit.secrets import Secret
 from trunkline_kit.settings import (
     Key,
@@ -15,7 +16,6 @@ from trunkline_kit.settings import (
     Model,
     OnFail,
     Policy,
-    Provider,
     Route,
     Server,
     Services,

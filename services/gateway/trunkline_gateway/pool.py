@@ -9,10 +9,11 @@ from trunkline_gateway.providers.base import OpenProvider, Provider
 from trunkline_gateway.providers.openai import open_openai
 from trunkline_gateway.providers.over_chat import OverChat
 from trunkline_gateway.providers.worker import open_workers
+from trunkline_kit.errors import ConfigError
 from trunkline_kit.parts import Kit
+from trunkline_kit.providers import AnthropicProvider, OpenAIProvider, WorkerProvider, references_of
+from trunkline_kit.providers import Provider as ProviderSettings
 from trunkline_kit.secrets import Secret, resolve
-from trunkline_kit.settings import AnthropicProvider, OpenAIProvider, WorkerProvider
-from trunkline_kit.settings import Provider as ProviderSettings
 
 
 class ProviderPool:
@@ -24,7 +25,7 @@ class ProviderPool:
     def __init__(self, kit: Kit, stack: AsyncExitStack) -> None:
         self._kit = kit
         self._stack = stack
-        self._open: dict[str, tuple[ProviderSettings, Secret | None, Provider]] = {}
+        self._open: dict[str, tuple[ProviderSettings, tuple[Secret, ...], Provider]] = {}
 
     async def providers(self, config: GatewayConfig) -> Mapping[str, Provider]:
         """One provider for each entry that models may use. Raises ConfigError."""
@@ -32,37 +33,32 @@ class ProviderPool:
         for name, settings in config.providers.items():
             known = self._open.get(name)
             # The same reference may lead to another key by now.
-            key = _api_key(settings, self._kit)
-            if known is not None and known[:2] == (settings, key):
+            secrets = tuple(resolve(reference, self._kit.environment) for reference in references_of(settings))
+            if known is not None and known[:2] == (settings, secrets):
                 found[name] = known[2]
             else:
-                opening = _open_provider(name, settings, config, self._kit)
+                opening = _open_provider(name, settings, config.server.concurrent_requests, self._kit)
                 found[name] = await self._stack.enter_async_context(opening)
-                self._open[name] = (settings, key, found[name])
+                self._open[name] = (settings, secrets, found[name])
         return found
 
 
-def _api_key(settings: ProviderSettings, kit: Kit) -> Secret | None:
-    """None for a provider without one. Raises ConfigError for one that is not there."""
-    if isinstance(settings, (OpenAIProvider, AnthropicProvider)) and settings.api_key:
-        return resolve(settings.api_key, kit.environment)
-    return None
-
-
 @asynccontextmanager
-async def _open_provider(
-    name: str, settings: ProviderSettings, config: GatewayConfig, kit: Kit
-) -> AsyncIterator[Provider]:
+async def _open_provider(name: str, settings: ProviderSettings, connections: int, kit: Kit) -> AsyncIterator[Provider]:
     """Every provider answers in every dialect that callers speak. Raises ConfigError."""
-    connections = config.server.concurrent_requests
-    if isinstance(settings, AnthropicProvider):
-        async with open_anthropic(name, settings, kit.environment, kit.clock, connections) as provider:
-            yield provider
-        return
-    opening: OpenProvider
-    if isinstance(settings, WorkerProvider):
-        opening = open_workers(name, settings, kit.net, kit.clock)
-    else:
-        opening = open_openai(name, settings, kit.environment, kit.clock, connections)
-    async with opening as inner:
-        yield OverChat(inner, kit.clock)
+    async with _opening(name, settings, connections, kit) as provider:
+        speaks_chat = isinstance(settings, OpenAIProvider | WorkerProvider)
+        yield OverChat(provider, kit.clock) if speaks_chat else provider
+
+
+def _opening(name: str, settings: ProviderSettings, connections: int, kit: Kit) -> OpenProvider:
+    """One line for each kind. Raises ConfigError for one that this version does not know."""
+    match settings:
+        case WorkerProvider():
+            return open_workers(name, settings, kit.net, kit.clock)
+        case OpenAIProvider():
+            return open_openai(name, settings, kit.environment, kit.clock, connections)
+        case AnthropicProvider():
+            return open_anthropic(name, settings, kit.environment, kit.clock, connections)
+        case _:
+            raise ConfigError(f"providers.{name}: this kind of provider is not built yet")

@@ -3,7 +3,8 @@
 from msgspec import Struct, structs
 
 from trunkline_kit.errors import ConfigError
-from trunkline_kit.settings import Deployment, Listen, Model, Provider, Route, Settings, WorkerProvider
+from trunkline_kit.providers import Provider, WorkerProvider
+from trunkline_kit.settings import Deployment, Listen, Model, Route, Settings
 from trunkline_kit.workers import Worker
 
 GENERATOR = "smollm2-135m-instruct"

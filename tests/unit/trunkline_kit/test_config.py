@@ -6,7 +6,8 @@ import pytest
 
 from trunkline_kit.config import decode, load
 from trunkline_kit.errors import ConfigError
-from trunkline_kit.settings import OpenAIProvider, Settings, Timeouts, WorkerProvider
+from trunkline_kit.providers import OpenAIProvider, WorkerProvider
+from trunkline_kit.settings import Settings, Timeouts
 
 GOOD = """\
 listen: {http: "127.0.0.1:0"}

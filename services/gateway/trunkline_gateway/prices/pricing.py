@@ -11,7 +11,8 @@ from trunkline_gateway.prices.rulings import Ruling, declared_rulings, in_order,
 from trunkline_gateway.prices.table import DatedPrice, Table
 from trunkline_kit.accounts import Prices, Unpriced
 from trunkline_kit.errors import ConfigError, PermissionDenied
-from trunkline_kit.settings import Model, Provider, WorkerProvider
+from trunkline_kit.providers import Provider, WorkerProvider, address_of
+from trunkline_kit.settings import Model
 from trunkline_policy.costs import FREE, Price, Tokens, cost_nusd
 
 OWN_WORKER = "own-worker"
@@ -175,8 +176,8 @@ def _quotes(
         yield Quote(since_s=0.0, price=FREE, version=OWN_WORKER)
         return
     listed = prices.listed_as.get(name)
-    base_url = settings.base_url if settings is not None else ""
-    provider = table.provider(listed) if listed else table.provider_at(base_url)
+    address = address_of(settings) if settings is not None else ""
+    provider = table.provider(listed) if listed else table.provider_at(address)
     found = table.find(provider, model) if provider is not None else None
     if found is not None:
         where, entry = found

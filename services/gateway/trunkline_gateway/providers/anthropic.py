@@ -16,16 +16,16 @@ from trunkline_gateway.dialects.events import ErrorEvent, Finish, Usage, is_mean
 from trunkline_gateway.dialects.frames import Frame, wire
 from trunkline_gateway.dialects.openai_usage import openai_usage
 from trunkline_gateway.plan import FailureKind, Target
-from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, Provider, Terms
-from trunkline_gateway.providers.event_stream import EventReader
+from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, ChunkStream, Provider, Terms
+from trunkline_gateway.providers.foreign import ReadEvents
 from trunkline_gateway.providers.http_account import Account, open_session
 from trunkline_gateway.providers.statuses import in_stream
-from trunkline_gateway.providers.translation import StreamTranslation, Translation, error_object
+from trunkline_gateway.providers.translation import Translation, error_object
 from trunkline_gateway.surface import Surface
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import Unsupported, UpstreamError
+from trunkline_kit.providers import AnthropicProvider
 from trunkline_kit.secrets import Secret, resolve
-from trunkline_kit.settings import AnthropicProvider
 
 VERSION = "2023-06-01"
 _PATH = "/v1/messages"
@@ -66,11 +66,11 @@ class Anthropic:
         usage = anthropic_answers.decode_answer(data).usage
         return Answer(body=data, usage=None if usage is None else openai_usage(usage))
 
-    async def stream(self, call: Call, target: Target, terms: Terms) -> "MessageStream":
+    async def stream(self, call: Call, target: Target, terms: Terms) -> ChunkStream:
         translation = self._translation(call)
         body = self._body(call, target, translation)
         reader = await self._account.stream(_PATH, body, terms, call.passed_on)
-        return MessageStream(reader, NativeStream() if translation is None else translation.stream())
+        return ReadEvents(reader, NativeStream() if translation is None else translation.stream(), _is_last)
 
     def streams_whole(self, call: Call, target: Target) -> bool:  # noqa: ARG002 - the Protocol's
         """Not yet: its events come together in another way."""
@@ -123,39 +123,8 @@ class NativeStream:
         )
 
 
-class MessageStream:
-    """A stream under way."""
-
-    __slots__ = ("_ended", "_events", "_reader")
-
-    def __init__(self, reader: EventReader, events: NativeStream | StreamTranslation) -> None:
-        self._reader = reader
-        self._events = events
-        self._ended = False
-
-    async def next(self) -> list[Chunk] | None:
-        while not self._ended:
-            datas = await self._reader.next()
-            if datas is None:
-                self._ended = True
-                chunks = self._events.close()
-            else:
-                chunks = self._events.feed(datas)
-                if name_of(datas[-1]) == _LAST:
-                    self._ended = True
-                    chunks += self._events.close()
-            if chunks:
-                return [self._without_key(chunk) for chunk in chunks]
-        return None
-
-    def _without_key(self, chunk: Chunk) -> Chunk:
-        return msgspec.structs.replace(chunk, error=self._reader.without_key(chunk.error)) if chunk.error else chunk
-
-    async def release(self) -> None:
-        await self._reader.release()
-
-    def cut(self) -> None:
-        self._reader.cut()
+def _is_last(data: bytes) -> bool:
+    return name_of(data) == _LAST
 
 
 def name_of(data: bytes) -> str:

@@ -1,10 +1,10 @@
 """A provider's events as they come over HTTP: one by one, or kept until the end and taken together."""
 
 import asyncio
+from typing import Protocol
 
 import aiohttp
 
-from trunkline_gateway.sse import SseParser
 from trunkline_kit.errors import UpstreamError
 from trunkline_kit.redaction import REDACTED
 from trunkline_kit.secrets import Secret
@@ -17,16 +17,24 @@ _TAIL_BYTES = 32
 """Of what was read last: enough for a short last event and its blank lines."""
 
 
+class EventParser(Protocol):
+    """Cuts a body into the data of its events. May raise UpstreamError for what is none of its kind."""
+
+    def feed(self, data: bytes) -> list[bytes]: ...
+
+    def close(self) -> list[bytes]: ...
+
+
 class EventReader:
     """The data of a stream's events, as they arrive."""
 
     __slots__ = ("_ended", "_events", "_key", "_parser", "_pieces", "_provider", "_reply", "_size_bytes", "_tail")
 
-    def __init__(self, provider: str, reply: aiohttp.ClientResponse, key: Secret) -> None:
+    def __init__(self, provider: str, reply: aiohttp.ClientResponse, key: Secret, parser: EventParser) -> None:
         self._provider = provider
         self._reply = reply
         self._key = key
-        self._parser = SseParser()
+        self._parser = parser
         self._ended = False
         self._pieces: list[bytes] = []
         """Read, and not looked at."""

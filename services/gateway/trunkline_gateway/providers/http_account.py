@@ -1,16 +1,18 @@
 """An account at a provider over HTTP: one session for its whole life, JSON out, JSON or events back."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
 import aiohttp
+import msgspec
 from aiohttp.payload import BytesPayload, Payload
 from yarl import URL
 
 from trunkline_gateway.providers.base import AttemptFailed, Terms
-from trunkline_gateway.providers.event_stream import EventReader, without
+from trunkline_gateway.providers.event_stream import EventParser, EventReader, without
 from trunkline_gateway.providers.statuses import judge
+from trunkline_gateway.sse import SseParser
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import UpstreamError, UpstreamUnavailable
 from trunkline_kit.secrets import Secret
@@ -25,6 +27,16 @@ KEEP_ALIVE_S = 60.0
 EVENT_STREAM = "text/event-stream"
 BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "trunkline"}
 HeaderPairs = Iterable[tuple[str, str]]
+
+
+class Framing(msgspec.Struct, frozen=True):
+    """How a stream is cut into events."""
+
+    content_type: str
+    open_parser: Callable[[], EventParser]
+
+
+SSE = Framing(EVENT_STREAM, SseParser)
 
 
 class JsonBody(BytesPayload):
@@ -55,18 +67,20 @@ class Account:
         """Events if the provider sends such, else the whole: some servers do not care that a stream was asked for."""
         reply = await self._post(path, body, terms, ())
         if reply.headers.get("content-type", "").startswith(EVENT_STREAM):
-            return EventReader(self.name, reply, self._key)
+            return EventReader(self.name, reply, self._key, SseParser())
         return await self._read(reply)
 
-    async def stream(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs = ()) -> EventReader:
+    async def stream(
+        self, path: str, body: bytes, terms: Terms, headers: HeaderPairs = (), framing: Framing = SSE
+    ) -> EventReader:
         """Events, once the provider has begun them."""
         reply = await self._post(path, body, terms, headers)
         kind = reply.headers.get("content-type", "")
-        if not kind.startswith(EVENT_STREAM):
+        if not kind.startswith(framing.content_type):
             reply.close()
             text = f"provider {self.name!r} answered a stream with {kind or 'no content type'} instead of events"
             raise AttemptFailed(FailureKind.UNFIT, UpstreamError(text))
-        return EventReader(self.name, reply, self._key)
+        return EventReader(self.name, reply, self._key, framing.open_parser())
 
     async def _post(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs) -> aiohttp.ClientResponse:
         sent = dict(headers)

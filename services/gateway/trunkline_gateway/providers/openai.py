@@ -18,8 +18,8 @@ from trunkline_gateway.sse import DONE
 from trunkline_gateway.surface import PATHS
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import UpstreamError, UpstreamRefused
+from trunkline_kit.providers import Assemble, OpenAIProvider
 from trunkline_kit.secrets import Secret, resolve
-from trunkline_kit.settings import Assemble, OpenAIProvider
 from trunkline_policy.faults import FailureKind
 
 _STREAM_FIELDS = frozenset({"stream", "stream_options", "stream_options.include_usage"})

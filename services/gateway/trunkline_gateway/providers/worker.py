@@ -31,8 +31,8 @@ from trunkline_kit.errors import (
     UpstreamError,
     UpstreamUnavailable,
 )
+from trunkline_kit.providers import WorkerProvider
 from trunkline_kit.rpc import Net, from_rpc_error
-from trunkline_kit.settings import WorkerProvider
 
 INFO_S = 60.0
 """How long what a worker says about its model is believed."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from trunkline_gateway.providers import event_stream
 from trunkline_gateway.providers.event_stream import EventReader, without
+from trunkline_gateway.sse import SseParser
 from trunkline_kit.errors import UpstreamError
 from trunkline_kit.secrets import Secret
 
@@ -51,14 +52,14 @@ class Reply:
 
 
 async def one_by_one(*pieces):
-    reader, found = EventReader("up", Reply(*pieces), KEY), []
+    reader, found = EventReader("up", Reply(*pieces), KEY, SseParser()), []
     while (datas := await reader.next()) is not None:
         found += datas
     return found
 
 
 async def kept(*pieces):
-    reader, counts = EventReader("up", Reply(*pieces), KEY), []
+    reader, counts = EventReader("up", Reply(*pieces), KEY, SseParser()), []
     while (count := await reader.more(0.0, ENDS)) is not None:
         counts.append(count)
     return reader.rest(), counts
@@ -73,7 +74,9 @@ def test_both_ways_of_reading_find_the_same_events(texts, data):
 
 
 async def test_what_was_read_one_by_one_is_not_read_again():
-    reader = EventReader("up", Reply(b"data: 1\n\ndata: 2", b"\n\n", b"data: 3\n\ndata: [DONE]\n\n", b"never"), KEY)
+    reader = EventReader(
+        "up", Reply(b"data: 1\n\ndata: 2", b"\n\n", b"data: 3\n\ndata: [DONE]\n\n", b"never"), KEY, SseParser()
+    )
     assert await reader.next() == [b"1"]
     assert [await reader.more(0.0, ENDS) for _ in range(3)] == [0, 2, None]
     assert reader.rest() == [b"2", b"3", b"[DONE]"]
@@ -87,7 +90,7 @@ async def test_the_end_inside_of_a_text_is_none():
 
 
 async def test_half_an_event_at_a_cut_is_none():
-    reader = EventReader("up", Reply(b'data: 1\n\ndata: {"ha', aiohttp.ClientPayloadError("cut")), KEY)
+    reader = EventReader("up", Reply(b'data: 1\n\ndata: {"ha', aiohttp.ClientPayloadError("cut")), KEY, SseParser())
     assert await reader.more(0.0, ENDS) == 2
     with pytest.raises(UpstreamError, match="cut off"):
         await reader.more(0.0, ENDS)
@@ -100,7 +103,7 @@ async def test_an_event_that_ends_with_the_stream_counts():
 
 async def test_a_pause_stops_the_socket_meanwhile():
     reply = Reply(b"data: 1\n\n")
-    reader = EventReader("up", reply, KEY)
+    reader = EventReader("up", reply, KEY, SseParser())
     await reader.more(0.001, ENDS)
     assert reply.protocol.paused == [True, False]
     reply.connection = None
@@ -109,7 +112,7 @@ async def test_a_pause_stops_the_socket_meanwhile():
 
 async def test_an_answer_without_end_is_not_kept(monkeypatch):
     monkeypatch.setattr(event_stream, "PIECES_BYTES_MAX", 10)
-    reader = EventReader("up", Reply(b"data: 1\n\n", b"data: 2\n\n"), KEY)
+    reader = EventReader("up", Reply(b"data: 1\n\n", b"data: 2\n\n"), KEY, SseParser())
     await reader.more(0.0, ENDS)
     with pytest.raises(UpstreamError, match="more than 10 bytes"):
         await reader.more(0.0, ENDS)
@@ -117,7 +120,7 @@ async def test_an_answer_without_end_is_not_kept(monkeypatch):
 
 async def test_a_connection_is_given_back_or_cut():
     reply = Reply(b"rest")
-    reader = EventReader("up", reply, KEY)
+    reader = EventReader("up", reply, KEY, SseParser())
     await reader.release()
     assert not reply.closed
     reader.cut()
@@ -126,4 +129,4 @@ async def test_a_connection_is_given_back_or_cut():
 
 def test_our_key_never_comes_back():
     assert b"sk-secret" not in without(KEY, b"wrong key sk-secret")
-    assert EventReader("up", Reply(), KEY).without_key(b"sk-secret!") != b"sk-secret!"
+    assert EventReader("up", Reply(), KEY, SseParser()).without_key(b"sk-secret!") != b"sk-secret!"

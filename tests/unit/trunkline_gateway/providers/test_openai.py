@@ -7,7 +7,7 @@ from trunkline_gateway.plan import Target
 from trunkline_gateway.providers.base import Call
 from trunkline_gateway.providers.openai import OpenAICompatible, can_assemble
 from trunkline_gateway.surface import CONTROL_DECODERS, Surface
-from trunkline_kit.settings import Assemble
+from trunkline_kit.providers import Assemble
 
 TOOLS = [{"type": "function"}]
 
