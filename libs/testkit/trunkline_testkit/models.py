@@ -1,6 +1,9 @@
 """Real models for tests, prepared once for all runs on a machine."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from trunkline_kit.errors import ModelError
@@ -20,7 +23,16 @@ def require_model(name: str, variant: Precision = Precision.Q8) -> Path:
     home = models_home()
     home.mkdir(parents=True, exist_ok=True)
     try:
-        prepare(name, home, variant=variant)
+        with _alone(home / ".preparing"):
+            prepare(name, home, variant=variant)
     except ModelError as error:
         require_or_skip(f"model {name}", error.message)
     return home
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time: the tests are shared by several."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -97,7 +97,6 @@ def test_one_id_may_stand_for_a_key_of_each_kind():
         "text",
         None,
     ],
-    ids=str,
 )
 def test_a_key_that_is_of_no_use_does_not_take_the_others_down(key):
     assert len(book(key, EC)) == 1
