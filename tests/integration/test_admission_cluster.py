@@ -170,7 +170,9 @@ async def test_a_primary_dies_under_load(open_gates, cluster, lags):
     print(f"{before} admitted before the end of the primary, {lost} of them lost, replica frozen: {lags}")  # noqa: T201
     assert -on_the_way <= lost <= max(0, before - passed_on) + on_the_way
     assert lost >= 100 or not lags
-    after = admitted(await burst(gates, demand(rules), limit))
+    # By a gateway with more patience: what a busy machine answers late is counted and told to nobody.
+    calm = await open_gates(1)
+    after = sum([admitted(await burst(calm, demand(rules), 250)) for _ in range(limit // 250)])
     assert kept + after == limit
     assert before + after <= limit + max(0, lost)
     assert await used(gates[0], rules) == [limit]

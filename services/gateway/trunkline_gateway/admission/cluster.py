@@ -48,7 +48,7 @@ class Node(msgspec.Struct, frozen=True):
 OpenNode = Callable[[str], tuple[LimitStore, Callable[[], Awaitable[object]]]]
 """A store at an address, and how to close it."""
 AskNode = Callable[[str], Awaitable[Topology]]
-"""The map of the cluster as the node at an address sees it. Raises StoreUnavailable."""
+"""The map of the cluster as the node at an address sees it, within `ASK_S`. Raises StoreUnavailable."""
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -139,9 +139,8 @@ class ClusterLanes:
         down = [node.address for node in self._nodes.values() if not node.batcher.up]
         for address in dict.fromkeys((*up, *self._others, *self._around.seeds, *down)):
             try:
-                async with asyncio.timeout(ASK_S):
-                    return await self._around.ask(address)
-            except (StoreUnavailable, TimeoutError) as error:
+                return await self._around.ask(address)
+            except StoreUnavailable as error:
                 log.debug("a node of the cluster of limits does not show its map: %r", error)
         return None
 
@@ -263,8 +262,10 @@ def surroundings(cluster: Cluster, gateway_id: str) -> Surroundings:
 
     async def ask(address: str) -> Topology:
         try:
+            # The clock is inside: what cuts the closing short leaves a connection open for ever.
             async with limit_client(cluster.url_of(address)) as client:
-                reply = await client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
+                async with asyncio.timeout(ASK_S):
+                    reply = await client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
                 return topology_of(reply, address)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
             raise StoreUnavailable(f"a node of the cluster shows no map: {type(error).__name__}") from error
