@@ -35,6 +35,7 @@ ELSEWHERE = re.compile(r"/work/|/root/|/home/\w+/|pypi\.org|registry\.npmjs|deb\
 COVERED_ELSEWHERE = {
     "libs/kit/trunkline_kit/rpc": "tests/contract: one suite over local:, unix: and TCP",
     "tools/make_golden.py": "run by hand, where llama.cpp is",
+    "tools/make_decoder_golden.py": "run by hand, where transformers is",
     "libs/testkit/trunkline_testkit": "by the tests that use it",
     "tools/bench.d": "run by hand, against peers",
 }

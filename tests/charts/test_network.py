@@ -69,6 +69,13 @@ def test_nobody_inside_calls_the_gateways_metrics(policies, labels):
     assert not allowed(policies, labels, "router", "gateway", "metrics")
 
 
+def test_a_gateway_that_watches_reaches_the_api_server(helm):
+    documents = helm.render({"gateway": {"discovery": "endpointSlices"}})
+    policies = [document for document in documents if document["kind"] == "NetworkPolicy"]
+    (spec,) = [one["spec"] for one in policies if one["metadata"]["name"] == "demo-trunkline-gateway"]
+    assert {"ports": [{"port": 443}, {"port": 6443}]} in spec["egress"]
+
+
 def test_only_workers_and_the_gateway_reach_outside(policies):
     def reaches_443(spec):
         return any({"port": 443} in rule.get("ports", []) and "to" not in rule for rule in spec.get("egress", []))

@@ -18,6 +18,7 @@ WORKER = "smollm2-135m-instruct"
         ({"gateway": {"replicas": "three"}}, "/gateway/replicas"),
         ({"gateway": {"replica": 3}}, "replica"),
         ({"gateway": {"service": {"port": 0}}}, "/gateway/service/port"),
+        ({"gateway": {"discovery": "gossip"}}, "/gateway/discovery"),
         ({"router": {"autoscaling": {"enabled": True}}}, "autoscaling"),
         ({"imagePullPolicy": "Sometimes"}, "imagePullPolicy"),
         ({"images": {"slim": {"digest": "sha256:abc"}}}, "digest"),

@@ -13,6 +13,8 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 
 from trunkline_gateway.app import open_gateway
 from trunkline_gateway.config import GatewayConfig
+from trunkline_guardrails.app import open_guardrails
+from trunkline_guardrails.config import GuardrailsConfig
 from trunkline_kit.clock import SystemClock
 from trunkline_kit.errors import ConfigError, Conflict
 from trunkline_kit.health import Part, Readiness, ReadinessReport
@@ -266,9 +268,13 @@ def test_the_document_tells_the_truth(harness_of, settings_of, single):
     """Schemathesis sends what the document allows and what it does not: no 5xx, no undocumented answers."""
 
     async def scenario():
+        net = Net()
+        kit = Kit(net=net, clock=SystemClock(), tracing=Tracing(), metrics=CollectorRegistry(), environment={})
         async with (
             open_fake_upstream() as upstream,
-            harness_of(settings_of(single(upstream)), Net(), Tracing()) as harness,
+            # Moderations are theirs.
+            open_guardrails(GuardrailsConfig(listen="local:guardrails"), kit),
+            harness_of(settings_of(single(upstream)), net, Tracing()) as harness,
         ):
             await asyncio.to_thread(fuzz, harness.url)
 

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 
@@ -159,6 +160,26 @@ async def test_the_providers_429_keeps_its_retry_after(harness, upstream):
     assert caught.value.response.headers["retry-after-ms"] == "70000"
     assert "x-should-retry" not in caught.value.response.headers
     assert caught.value.code == "upstream_rate_limited"
+
+
+async def test_what_was_tried_often_enough_is_not_for_the_sdk_to_try_again(open_harness, upstream, single):
+    """Its retries would multiply with ours."""
+    harness = await open_harness(single(upstream, retries={"max_attempts": 2}))
+    upstream.replies(*[error_reply(429, "slow", retry_after_s=0)] * 2)
+    with pytest.raises(openai.RateLimitError) as caught:
+        await harness.sdk.chat.completions.create(model="fake", messages=ASK)
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    assert len(upstream.requests) == 2
+
+
+async def test_the_providers_own_id_is_told_with_answers_and_errors(harness, upstream):
+    upstream.replies(msgspec.structs.replace(chat_reply("x"), headers=(("x-request-id", "req_theirs"),)))
+    raw = await harness.sdk.chat.completions.with_raw_response.create(model="fake", messages=ASK)
+    assert raw.headers["x-trunkline-provider-request-id"] == "req_theirs"
+    upstream.replies(msgspec.structs.replace(error_reply(400), headers=(("request-id", "req_other"),)))
+    with pytest.raises(openai.BadRequestError) as caught:
+        await harness.sdk.chat.completions.create(model="fake", messages=ASK)
+    assert caught.value.response.headers["x-trunkline-provider-request-id"] == "req_other"
 
 
 async def test_connections_to_the_provider_are_used_again(harness, upstream):

@@ -112,7 +112,7 @@ async def test_migrations_run_once_and_are_checked(pool):
     async with pool.acquire() as connection:
         with pytest.raises(ConfigError, match="lacks migrations"):
             await require_migrated(connection, COMPONENT, MIGRATIONS)
-        assert await migrate(connection, COMPONENT, MIGRATIONS) == [1, 2]
+        assert await migrate(connection, COMPONENT, MIGRATIONS) == [1, 2, 3]
         assert await migrate(connection, COMPONENT, MIGRATIONS) == []
         await require_migrated(connection, COMPONENT, MIGRATIONS)
         changed = (replace(MIGRATIONS[0], sql="SELECT 1"),)

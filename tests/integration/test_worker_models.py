@@ -19,6 +19,7 @@ from trunkline_worker.generation import GenerationRequest, SamplingOptions
 from trunkline_worker.model_store import open_model, verify
 from trunkline_worker.runtimes.onnx import OnnxDecoder, SlotConfig
 from trunkline_worker.runtimes.session import SessionConfig
+from trunkline_worker.speculation import Costs, Speculation
 from trunkline_worker.tokenizer import (
     ChatMessage,
     IncrementalDetokenizer,
@@ -132,6 +133,35 @@ def test_answers_with_kept_prefixes_are_those_without(small, codec, temperature)
     salted = [msgspec.structs.replace(request, cache_salt=b"tenant") for request in requests]
     for slots in (1, 4):
         assert generate(small, codec, salted, slots=slots) == alone
+
+
+class Tireless(Speculation):
+    """Verifies whatever can be drafted, wrong or not."""
+
+    def draft(self, drafter, room_tokens):
+        self.costs = Costs(single_s=1.0, draft_s=1e-9)
+        return super().draft(drafter, room_tokens)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_answers_with_drafts_are_those_without(small, codec, temperature):
+    """The answers loop, so a part of the drafts comes true and a part does not."""
+    sampling = SamplingOptions(temperature=temperature, top_p=0.95, seed=3)
+    words = ("one two three four five six", "def add(a, b):\n    return a + b\n\n\ndef sub(a, b):\n")
+    prompts = [tuple(codec.encode(word * 3)) for word in words] + [tuple(CASES[0]["prompt_ids"])]
+    runtime = OnnxDecoder(small, SlotConfig(slots=1, slot_tokens=256), SessionConfig())
+    for prompt in prompts:
+        request = GenerationRequest(request_id="a", prompt_ids=prompt, sampling=sampling, max_tokens=24)
+        made = {}
+        for speculation in (Speculation(0), Tireless(runtime.verify_tokens)):
+            batch = Batcher(runtime, codec, small.config.model.eos_ids, BatchConfig(), SystemClock())
+            batch._speculation = speculation
+            batch.add(request)
+            made[type(speculation)] = []
+            while batch.has_work:
+                made[type(speculation)] += [token for delta in batch.step() for token in delta.token_ids]
+        assert made[Speculation] == made[Tireless]
+        assert runtime.verify_tokens == 4
 
 
 def test_how_a_prompt_is_cut_changes_no_bit(small):

@@ -1,6 +1,7 @@
 """The two ends of a relay benchmark, as cheap as Python makes them: a provider that answers at once, and a load.
 
-`python _http.py PORT` runs the provider: any POST gets a chat completion, or 50 chunks of one if it asks for a stream.
+`python _http.py PORT` runs the provider: any POST gets a chat completion, or 50 chunks of one if it asks for a stream;
+at /v1/messages a stream of 50 of Anthropic's events.
 """
 
 import asyncio
@@ -38,6 +39,36 @@ STREAM = [
 STREAM_END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
+def _message_event(name: str, **body: object) -> bytes:
+    data = json.dumps({"type": name, **body}, separators=(",", ":")).encode()
+    event = b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+def _message_stream() -> list[bytes]:
+    usage = {"input_tokens": 24, "output_tokens": CHUNKS}
+    message = {
+        "id": "msg_bench",
+        "type": "message",
+        "role": "assistant",
+        "model": "mock",
+        "content": [],
+        "usage": usage,
+    }
+    texts = ({"type": "text_delta", "text": f" word{index}"} for index in range(CHUNKS - 5))
+    return [
+        _message_event("message_start", message={**message, "stop_reason": None, "stop_sequence": None}),
+        _message_event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        *(_message_event("content_block_delta", index=0, delta=delta) for delta in texts),
+        _message_event("content_block_stop", index=0),
+        _message_event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage=usage),
+        _message_event("message_stop"),
+    ]
+
+
+MESSAGE_STREAM = _message_stream()
+
+
 class Provider(asyncio.Protocol):
     """Reads a request, writes an answer."""
 
@@ -55,10 +86,11 @@ class Provider(asyncio.Protocol):
         if b'"stream":true' not in body.replace(b" ", b""):
             write(WHOLE)
             return
+        of_messages = head.startswith(b"POST /v1/messages ")
         write(STREAM_HEAD)
-        for chunk in STREAM:
+        for chunk in MESSAGE_STREAM if of_messages else STREAM:
             write(chunk)
-        write(STREAM_END)
+        write(b"0\r\n\r\n" if of_messages else STREAM_END)
 
 
 def _length(head: bytes) -> int:

@@ -16,6 +16,8 @@ SLOTS = 8
 CONTEXT_TOKENS = 8192
 PREFILLS = (128, 512)
 BATCHES = (1, 4, 8)
+RAGGED = tuple((12 + 7 * number % 51, 20 + 11 * number % 37) for number in range(12))
+"""Tokens of prompt and answer; `worker.py` has the same."""
 
 
 class Llama:
@@ -64,6 +66,29 @@ class Llama:
             llama_cpp.llama_get_logits(self.context)
         return rows * (new_tokens - 1) / (time.perf_counter() - started_s)
 
+    def ragged_rate(self, together: int) -> float:
+        """Tokens per second of the ragged requests, a place for the next as soon as one is done."""
+        self.clear()
+        waiting = list(enumerate(RAGGED))
+        free = list(range(together))
+        running: dict[int, tuple[int, int]] = {}
+        started_s = time.perf_counter()
+        while waiting or running:
+            while waiting and free:
+                sequence = free.pop()
+                number, (prompt, new) = waiting.pop(0)
+                self.run([(1000 + number + index, index, sequence, index == prompt - 1) for index in range(prompt)])
+                llama_cpp.llama_get_logits(self.context)
+                running[sequence] = prompt, new - 1
+            self.run([(1000 + sequence, position, sequence, True) for sequence, (position, _) in running.items()])
+            llama_cpp.llama_get_logits(self.context)
+            running = {sequence: (position + 1, left - 1) for sequence, (position, left) in running.items()}
+            for sequence in [one for one, (_, left) in running.items() if left == 0]:
+                del running[sequence]
+                llama_cpp.llama_memory_seq_rm(self.memory, sequence, -1, -1)
+                free.append(sequence)
+        return sum(new for _, new in RAGGED) / (time.perf_counter() - started_s)
+
 
 def main() -> int:
     path, rounds, new_tokens, threads = sys.argv[1], *map(int, sys.argv[2:5])
@@ -78,6 +103,9 @@ def main() -> int:
     for rows in BATCHES:
         values = [llama.decode_rate(rows, new_tokens) for _ in range(rounds)]
         figures |= {f"decode_{rows}": statistics.median(values), f"decode_{rows}_best": max(values)}
+    for together in (1, SLOTS):
+        values = [llama.ragged_rate(together) for _ in range(rounds)]
+        figures |= {f"ragged_{together}": statistics.median(values), f"ragged_{together}_best": max(values)}
     print(json.dumps(figures))
     return 0
 

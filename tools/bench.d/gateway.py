@@ -29,7 +29,7 @@ import _http
 import _peers
 
 HERE = Path(__file__).resolve().parent
-PATH = "/v1/chat/completions"
+PATH, MESSAGES_PATH = "/v1/chat/completions", "/v1/messages"
 GATEWAY_CPU, OTHER_CPU = 0, 1
 ASK = {
     "model": "mock",
@@ -42,10 +42,25 @@ BODIES = {
     "whole": json.dumps(ASK).encode(),
     "stream": json.dumps({**ASK, "stream": True}).encode(),
     "gathered": json.dumps({**ASK, "model": "gathered"}).encode(),
+    "messages over chat": json.dumps(
+        {"model": "mock", "max_tokens": 100, "stream": True, "messages": ASK["messages"][1:]}
+    ).encode(),
+    "chat over messages": json.dumps({**ASK, "model": "claude", "stream": True}).encode(),
 }
+PATHS = {"messages over chat": MESSAGES_PATH}
+"""Where they are not chat completions."""
+LIMITS_MS = {"whole": 0.8, "stream": 1.6, "messages over chat": 3.0, "chat over messages": 3.0}
+"""What a request of this gateway may cost, CPU; streams have 50 events."""
 CASES = (("whole", 1), ("whole", 32), ("stream", 1), ("stream", 16))
-OWN_CASES = (("gathered", 1), ("gathered", 32))
-"""A whole answer that the provider streams: only this gateway asks for such."""
+OWN_CASES = (
+    ("gathered", 1),
+    ("gathered", 32),
+    ("messages over chat", 1),
+    ("messages over chat", 16),
+    ("chat over messages", 1),
+    ("chat over messages", 16),
+)
+"""A whole answer that the provider streams, and streams translated between dialects: measured of this gateway only."""
 OWN = "trunkline"
 START_S = 60.0
 WARM_S = 1.0
@@ -76,10 +91,13 @@ def main(argv: list[str]) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         provider_port = 9100 if _tool("mockllm") else free_port()
         stack.enter_context(running(provider_command(provider_port), OTHER_CPU, provider_port))
+        messages_port = free_port()
+        messages = [sys.executable, str(HERE / "_http.py"), str(messages_port)]
+        stack.enter_context(running(messages, OTHER_CPU, messages_port))
         wanted = [name for name in options.only.split(",") if name]
         rows = [
             row
-            for subject in subjects(folder, provider_port)
+            for subject in subjects(folder, provider_port, messages_port)
             if not wanted or subject.name in wanted
             for row in measured(subject, options.seconds, folder)
         ]
@@ -87,10 +105,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def subjects(folder: Path, provider_port: int) -> Iterator[Subject]:
+def subjects(folder: Path, provider_port: int, messages_port: int) -> Iterator[Subject]:
     key, port = f"tl-{secrets.token_urlsafe(24)}", free_port()
     config = folder / "trunkline.yaml"
-    config.write_text(json.dumps(_config(key, port, provider_port)))
+    config.write_text(json.dumps(_config(key, port, provider_port, messages_port)))
     yield Subject(OWN, [sys.executable, "-m", "trunkline_gateway", "--config", str(config)], port, key)
     bare_port = free_port()
     bare = [sys.executable, str(HERE / "_bare_relay.py"), str(bare_port), str(provider_port), key]
@@ -104,7 +122,7 @@ def subjects(folder: Path, provider_port: int) -> Iterator[Subject]:
         yield Subject(name, given["cmd"], other_port, "", tuple(given.get("headers", ())))
 
 
-def _config(key: str, port: int, provider_port: int) -> dict[str, object]:
+def _config(key: str, port: int, provider_port: int, messages_port: int) -> dict[str, object]:
     """YAML's subset that is JSON."""
     provider_url = f"http://127.0.0.1:{provider_port}/v1"
     return {
@@ -116,10 +134,12 @@ def _config(key: str, port: int, provider_port: int) -> dict[str, object]:
         "telemetry": {"log_level": "warning"},
         "providers": {
             "mock": {"kind": "openai", "base_url": provider_url, "assemble_streams": "never"},
+            "messages": {"kind": "anthropic", "base_url": f"http://127.0.0.1:{messages_port}"},
             "streaming": {"kind": "openai", "base_url": provider_url, "assemble_streams": "auto"},
         },
         "models": {
             "mock": {"deployments": [{"provider": "mock", "model": "mock"}]},
+            "claude": {"deployments": [{"provider": "messages", "model": "mock"}]},
             "gathered": {"deployments": [{"provider": "streaming", "model": "mock"}]},
         },
         "keys": [{"id": "bench", "secret": f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"}],
@@ -186,6 +206,7 @@ def measured(subject: Subject, seconds: float, folder: Path) -> Iterator[dict[st
                 "gateway": subject.name,
                 "case": f"{body} c={connections}",
                 "cpu_ms": round(used_s * 1000 / count, 3),
+                "limit_ms": LIMITS_MS.get(body) if subject.name == OWN else None,
                 "p50_ms": round(seen["p50_ms"], 3),
                 "p99_ms": round(seen["p99_ms"], 3),
                 "per_s": round(count / seconds),
@@ -220,7 +241,9 @@ def wait_for_answer(subject: Subject) -> None:
 def run_load(subject: Subject, body: str, connections: int, seconds: float, folder: Path) -> dict[str, float]:
     tool = _tool("load")
     if tool is None:
-        load = _http.load(subject.port, PATH, subject.key, BODIES[body], connections=connections, seconds=seconds)
+        load = _http.load(
+            subject.port, PATHS.get(body, PATH), subject.key, BODIES[body], connections=connections, seconds=seconds
+        )
         seen = asyncio.run(load)
         return {
             "count": len(seen.latencies_s),
@@ -231,7 +254,7 @@ def run_load(subject: Subject, body: str, connections: int, seconds: float, fold
     file = folder / f"{body}.json"
     file.write_bytes(BODIES[body])
     headers = [f"authorization: Bearer {subject.key}"] if subject.key else []
-    url = f"http://127.0.0.1:{subject.port}{PATH}"
+    url = f"http://127.0.0.1:{subject.port}{PATHS.get(body, PATH)}"
     command = [str(tool), url, str(connections), str(seconds), str(file), *headers, *subject.headers]
     last = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1]
     # Its last member, a count by status, is not JSON.
@@ -270,7 +293,24 @@ def report(rows: list[dict[str, object]], *, as_json: bool) -> None:
         machine = {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count()}
         print(json.dumps({"bench": "gateway", **machine, "rows": rows}))
         return
-    columns = ("gateway", "case", "cpu_ms", "times_bare", "p50_ms", "p99_ms", "per_s", "errors", "rss_mb", "start_s")
-    print("  ".join(f"{name:>12}" for name in columns))
+    columns = (
+        "gateway",
+        "case",
+        "cpu_ms",
+        "limit_ms",
+        "times_bare",
+        "p50_ms",
+        "p99_ms",
+        "per_s",
+        "errors",
+        "rss_mb",
+        "start_s",
+    )
+    widths = [max(len(name), *(len(_cell(row[name])) for row in rows)) for name in columns]
+    print("  ".join(f"{name:>{width}}" for name, width in zip(columns, widths, strict=True)))
     for row in rows:
-        print("  ".join(f"{row[name]!s:>12}" for name in columns))
+        print("  ".join(f"{_cell(row[name]):>{width}}" for name, width in zip(columns, widths, strict=True)))
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)

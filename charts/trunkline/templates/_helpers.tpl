@@ -35,6 +35,16 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 dns:///{{ include "trunkline.componentName" . }}.{{ .root.Release.Namespace }}.svc.{{ .root.Values.clusterDomain }}:9090
 {{- end -}}
 
+{{/* Where the gateway finds the replicas of each worker: by name, or by what the API server says of their Service. */}}
+{{- define "trunkline.workerTarget" -}}
+{{- $worker := dict "root" . "name" "worker-{model}" -}}
+{{- if eq .Values.gateway.discovery "endpointSlices" -}}
+k8s:///{{ .Release.Namespace }}/{{ include "trunkline.componentName" $worker }}:grpc
+{{- else -}}
+{{ include "trunkline.target" $worker }}
+{{- end -}}
+{{- end -}}
+
 {{/* Takes {root, image}. */}}
 {{- define "trunkline.image" -}}
 {{- if .image.digest -}}
@@ -77,7 +87,7 @@ dns:///{{ include "trunkline.componentName" . }}.{{ .root.Release.Namespace }}.s
 {{- range $name, $worker := .Values.workers -}}
 {{- $_ := set $workers $name (include "trunkline.workerSettings" $worker | fromJson) -}}
 {{- end -}}
-{{- $local := dict "kind" "worker" "target" (include "trunkline.target" (dict "root" . "name" "worker-{model}")) -}}
+{{- $local := dict "kind" "worker" "target" (include "trunkline.workerTarget" .) -}}
 {{- $_ := set $own "services" $services -}}
 {{- $_ := set $own "workers" $workers -}}
 {{- $_ := set $own "providers" (dict "local" $local) -}}

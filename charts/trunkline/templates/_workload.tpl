@@ -26,8 +26,9 @@ spec:
       {{- end }}
     spec:
       {{- include "trunkline.placement" . | nindent 6 }}
-      serviceAccountName: {{ include "trunkline.fullname" .root }}
-      automountServiceAccountToken: false
+      {{- $watches := and (eq .name "gateway") (eq .root.Values.gateway.discovery "endpointSlices") }}
+      serviceAccountName: {{ ternary (include "trunkline.componentName" .) (include "trunkline.fullname" .root) $watches }}
+      automountServiceAccountToken: {{ $watches }}
       enableServiceLinks: false
       terminationGracePeriodSeconds: {{ include "trunkline.graceSeconds" .root }}
       securityContext:

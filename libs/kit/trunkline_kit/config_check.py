@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.oidc_check import oidc_errors, oidc_warnings
+from trunkline_kit.profiles import BUILT_IN, unknown_names
+from trunkline_kit.providers import account_problems
 from trunkline_kit.secrets import is_reference
 from trunkline_kit.settings import Key, Model, Route, Settings, When
 from trunkline_kit.tenant_check import tenant_problems
@@ -40,7 +42,7 @@ class Finding(Struct, frozen=True):
 
 def check(settings: Settings) -> list[Finding]:
     """Everything that can be said about `settings` without opening anything; errors first."""
-    checks = (_models, _routes, _keys, _tenants, _doubles, _oidc, _stores, _reachable)
+    checks = (_models, _providers, _routes, _keys, _tenants, _doubles, _oidc, _stores, _reachable)
     found = [finding for part in checks for finding in part(settings)]
     return sorted(found, key=lambda finding: finding.level is Level.WARNING)
 
@@ -65,9 +67,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
     for name, model in settings.models.items():
         path = f"models.{name}"
         taken.update(model.aliases)
-        for index, deployment in enumerate(model.deployments):
-            if deployment.provider not in settings.providers:
-                yield _error(f"{path}.deployments[{index}].provider", f"no provider `{deployment.provider}`")
+        yield from _deployments(path, model, settings)
         fallbacks = model.fallbacks
         for kind in ("on_error", "on_context_window", "on_content_policy"):
             for other in getattr(fallbacks, kind):
@@ -78,6 +78,23 @@ def _models(settings: Settings) -> Iterator[Finding]:
     for name, count in taken.items():
         if count > 1:
             yield _error(f"models.{name}", f"`{name}` is the name or alias of {count} models or routes")
+
+
+def _deployments(path: str, model: Model, settings: Settings) -> Iterator[Finding]:
+    for index, deployment in enumerate(model.deployments):
+        if deployment.provider not in settings.providers:
+            yield _error(f"{path}.deployments[{index}].provider", f"no provider `{deployment.provider}`")
+        for unknown in unknown_names(deployment.profile):
+            text = f"no built-in profile `{unknown}`; there are {', '.join(sorted(BUILT_IN))}"
+            yield _error(f"{path}.deployments[{index}].profile", text)
+    if all(deployment.canary for deployment in model.deployments):
+        yield _warning(f"{path}.deployments", "all are canaries: there is nothing to compare them with")
+
+
+def _providers(settings: Settings) -> Iterator[Finding]:
+    for name, provider in settings.providers.items():
+        for message in account_problems(provider):
+            yield _error(f"providers.{name}", message)
 
 
 def _routes(settings: Settings) -> Iterator[Finding]:

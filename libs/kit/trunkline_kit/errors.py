@@ -5,18 +5,21 @@ TrunklineError
 │   ├── ModelNotFound         no such model, or not for this key
 │   ├── RouteNotFound         no such URL
 │   ├── ObjectNotFound        no such key, team or other thing that can be managed
+│   ├── ResponseNotFound      no such response to continue
 │   ├── MethodNotAllowed      the URL takes another method
 │   ├── BodyTooLarge          over the body limit
 │   ├── MediaTypeNotSupported a body that is not what the URL takes
 │   ├── HeadTooLarge          URL and headers over their limit
 │   ├── ContextTooLong        prompt and answer do not fit the model
 │   ├── ContentBlocked        a guardrail of the key's policy objects to the content
+│   ├── IdempotencyKeyReused  the key came with another request before
 │   ├── UpstreamRefused       the provider judged the request itself wrong
 │   └── Unsupported           the model or provider cannot do what is asked
 ├── Unauthenticated           no key, or one we do not know
 │   └── KeyRevoked            the key stopped while its request was under way
 ├── PermissionDenied          a key that may not do this
 ├── Conflict                  another process or request holds what this one needs
+│   ├── IdempotencyKeyInUse   the same request is still being answered
 │   └── VersionMismatch       somebody else has changed it meanwhile
 ├── Overloaded                a queue or concurrency bound is reached; wait and try again
 │   ├── RateLimited           a rate is used up
@@ -100,6 +103,12 @@ class ObjectNotFound(InvalidRequest):
     http_status = 404
 
 
+class ResponseNotFound(InvalidRequest):
+    """Raised for a request that continues a response which is not there for it. OpenAI's code and status."""
+
+    reason = "previous_response_not_found"
+
+
 class MethodNotAllowed(InvalidRequest):
     """Raised for a URL we serve with another method."""
 
@@ -139,6 +148,13 @@ class ContentBlocked(InvalidRequest):
     """Raised when a guardrail objects; the message names the check, never what it found."""
 
     reason = "content_blocked"
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """Raised for another request with an idempotency key that came before: never answered with that one's answer."""
+
+    reason = "idempotency_key_reused"
+    http_status = 422
 
 
 class UpstreamRefused(InvalidRequest):
@@ -181,6 +197,13 @@ class Conflict(TrunklineError):
     reason = "conflict"
     code = StatusCode.ALREADY_EXISTS
     http_status = 409
+
+
+class IdempotencyKeyInUse(Conflict):
+    """Raised when the same request has been answered elsewhere for longer than this one may wait."""
+
+    reason = "idempotency_key_in_use"
+    retryable = True
 
 
 class VersionMismatch(Conflict):

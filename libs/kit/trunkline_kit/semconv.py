@@ -24,6 +24,9 @@ GEN_AI_CONVERSATION_ID = "gen_ai.conversation.id"
 OPERATION_CHAT = "chat"
 OPERATION_TEXT_COMPLETION = "text_completion"
 OPERATION_EMBEDDINGS = "embeddings"
+OPERATION_RERANK = "rerank"
+OPERATION_MODERATION = "moderation"
+OPERATION_COUNT_TOKENS = "count_tokens"
 
 CLIENT_OPERATION_DURATION = "gen_ai.client.operation.duration"
 CLIENT_TOKEN_USAGE = "gen_ai.client.token.usage"  # noqa: S105 - a metric's name

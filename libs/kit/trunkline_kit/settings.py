@@ -11,7 +11,9 @@ from msgspec import Meta, Struct
 
 from trunkline_kit.accounts import Ledger, Prices
 from trunkline_kit.identity import Identity
+from trunkline_kit.profiles import Profile
 from trunkline_kit.providers import Provider, Target
+from trunkline_kit.resilience import Idempotency, Shadow
 from trunkline_kit.tenants import (
     Budget,
     Count,
@@ -71,6 +73,12 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A larger request body is refused with 413 before it is read."""
     concurrent_requests: Count = 1024
     """Requests in flight; one more gets 503 with Retry-After."""
+    concurrent_streams: Count = 1024
+    """Streams under way; one more gets 503 with Retry-After, before anything is done for it."""
+    bodies_limit_bytes: Count = 512 * 1024 * 1024
+    """Of all request bodies that are held at once; what would go beyond it gets 503 before it is read."""
+    drained_answers: Annotated[int, Meta(ge=0)] = 64
+    """Answers that are read on after their callers have left, see `bills_after_disconnect`; one more is cancelled."""
     drain_grace_s: Seconds = 30.0
     """After a stop signal, how long requests in flight may finish before they are cancelled."""
     config_poll_s: Seconds = 1.0
@@ -81,6 +89,17 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Requests that may wait for a limit to have room; one more is refused. See `queue_wait_s` of a key."""
     gateways: Count = 1
     """How many gateways share the limits, for when the store of limits is down and has never said it."""
+
+
+class Responses(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Responses that are kept, so that they can be read and continued. Taken up by a restart."""
+
+    ttl_s: Seconds = 30 * 86_400.0
+    """How long after it was made, or continued for the last time."""
+    max_bytes: Count = 4 * 1024 * 1024
+    """Of one of them with its input, before it is compressed; a larger one is answered and not kept."""
+    memory_bytes: Count = 64 * 1024 * 1024
+    """Of all of them in this process, where there is no `stores.redis`; the oldest go first."""
 
 
 class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +121,10 @@ class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weight: Annotated[float, Meta(gt=0)] = 1.0
     context_tokens: Count | None = None
     """Of prompt and answer together: what is longer is tried elsewhere first."""
+    canary: bool = False
+    """Tried out: it gets exactly its share of the conversations, by weight, and is counted apart."""
+    profile: str | Profile | None = None
+    """What the model can do: a built-in profile by name, or what differs. Left out: what its name tells."""
 
 
 class Balance(Enum):
@@ -130,6 +153,9 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idle_s: Seconds = 30.0
     """Between two pieces of a stream."""
     total_s: Seconds = 300.0
+    min_events_per_s: Annotated[float, Meta(ge=0)] = 0.1
+    """A stream that brings fewer, over `pace_s` of waiting for its provider, is ended as too slow; 0: never."""
+    pace_s: Seconds = 60.0
 
 
 class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,6 +199,8 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retries: Retries = Retries()
     breaker: Breaker = Breaker()
     hedge: Hedge | None = None
+    shadow: Shadow | None = None
+    """Gets copies of requests, whose answers nobody sees."""
     sticky: bool = False
     """Whether a conversation stays with the deployment that it began with, as long as that works."""
     limits: tuple[Limit, ...] = ()
@@ -300,3 +328,5 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policies: dict[str, Policy] = {}
     prices: Prices = Prices()
     ledger: Ledger = Ledger()
+    responses: Responses = Responses()
+    idempotency: Idempotency = Idempotency()

@@ -13,6 +13,8 @@ from trunkline_kit.tenants import Budget, Limit
 
 Problem = tuple[str, str]
 """A path inside the file or the object, and what to mend there."""
+_OURS = "~"
+"""What copies of requests are booked under begins so: no caller's."""
 _MEASURES = ("requests", "tokens", "concurrent")
 
 
@@ -20,6 +22,7 @@ def tenant_problems(settings: Settings) -> Iterator[Problem]:
     """Everything that keeps the tenants' part from being served."""
     for path, spec in _all_specs(settings):
         yield from problems_of(spec, f"{path}.")
+    yield from _reserved(settings)
     for name, project in settings.projects.items():
         if project.team != "default" and project.team not in settings.teams:
             yield f"projects.{name}.team", f"no team `{project.team}`"
@@ -31,6 +34,13 @@ def tenant_problems(settings: Settings) -> Iterator[Problem]:
             yield f"keys[{index}].project", f"no project `{key.project}`"
         elif owner.team != key.team:
             yield f"keys[{index}].project", f"`{key.project}` belongs to team `{owner.team}`, the key to `{key.team}`"
+
+
+def _reserved(settings: Settings) -> Iterator[Problem]:
+    for group in ("orgs", "teams", "projects"):
+        for name in getattr(settings, group):
+            if name.startswith(_OURS):
+                yield f"{group}.{name}", f"names that begin with `{_OURS}` are the gateway's own; use another one"
 
 
 def problems_of(spec: Struct, prefix: str = "") -> Iterator[Problem]:

@@ -10,7 +10,8 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model: str = "smollm2-135m-instruct"
     """A name from `trunkline models list`, or `path:/folder` with model.onnx, tokenizer.json and genai_config.json."""
-    variant: Annotated[str, Meta(pattern="^(q8|f32|f16)$")] = "q8"
+    variant: Annotated[str, Meta(pattern="^(q8|q4|f32|f16)$")] = "q8"
+    """How weights are stored: `trunkline models compare` says what each costs and loses."""
     device: Annotated[str, Meta(pattern="^(cpu|cuda)$")] = "cpu"
     """`cuda` refuses to start where the CUDA provider does not load."""
     slots: Annotated[int, Meta(ge=1, le=256)] = 8
@@ -25,6 +26,9 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A longer prompt is read in chunks of this size, decode steps in between."""
     decode_wait_steps: Annotated[float, Meta(ge=0)] = 1.5
     """While answers decode, chunks shrink to what takes this many times a decode step; higher: first tokens sooner."""
+    speculation: Annotated[str, Meta(pattern="^(auto|off)$")] = "auto"
+    """Whether an answer that runs alone may be drafted from its prompt; exact, and used where it is faster. Takes the
+    weights' size in memory once more, on the CPU; `off` saves that."""
     threads: Annotated[int, Meta(ge=0)] = 0
     """ONNX Runtime threads inside one operator; 0 means the cores this process may use."""
     stall_s: Annotated[float, Meta(gt=0)] = 60.0

@@ -19,6 +19,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
     key: str
     """Its name, the same in every process."""
+    account: str | None = None
+    """Whose credentials it uses: deployments of one account keep things together."""
     weight: float = 1.0
     """Its share, over 0."""
     healthy: bool = True
@@ -42,7 +44,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     abilities: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
     only: str | None = None
-    """The key of the one that can continue what it began."""
+    """The key, or the account, of who can continue what it began."""
     affinity: bytes = b""
     """What it should share a place with; empty for nothing."""
 
@@ -70,7 +72,7 @@ class Arranged(Struct, frozen=True):
 
 
 def _continues(wanted: Wanted, candidate: Candidate) -> bool:
-    return wanted.only is None or candidate.key == wanted.only
+    return wanted.only is None or wanted.only in (candidate.key, candidate.account)
 
 
 def _able(wanted: Wanted, candidate: Candidate) -> bool:

@@ -101,6 +101,17 @@ def opened(breaker: Breaker, now_s: float, terms: Terms) -> Breaker:
     )
 
 
+def heard(breaker: Breaker, opened_s: float, until_s: float) -> Breaker:
+    """Somebody else's breaker for the same deployment opened at `opened_s`. Ours is open as long, never for less."""
+    return replace(
+        breaker,
+        failures=0,
+        openings=max(1, breaker.openings),
+        opened_s=max(opened_s, breaker.opened_s),
+        open_until_s=max(until_s, breaker.open_until_s),
+    )
+
+
 def told(breaker: Breaker, until_s: float) -> Breaker:
     """It asks to be left alone until then: never for less than it has asked before."""
     return replace(breaker, told_until_s=until_s) if until_s > breaker.told_until_s else breaker

@@ -29,6 +29,8 @@ class Tokens(Struct, frozen=True, kw_only=True):
     image_input: int = 0
     audio_output: int = 0
     image_output: int = 0
+    searches: int = 0
+    """Search units of reranking; 0 where nobody counts them."""
 
     @property
     def input(self) -> int:
@@ -63,7 +65,7 @@ class Rates(Struct, frozen=True, kw_only=True, omit_defaults=True):
     audio_output: int | None = None
     image_output: int | None = None
     request_nusd: int = 0
-    """For each request, whatever it used."""
+    """For each request, whatever it used; for each search unit, where those are counted."""
 
 
 class Tier(Struct, frozen=True, kw_only=True):
@@ -121,12 +123,13 @@ def cost_nusd(tokens: Tokens, price: Price, duration_us: int = 0) -> int:
     """What an attempt with these tokens and of this duration costs: rounded once, half up, to whole nano-dollars."""
     rates = rates_for(price, tokens)
     exact = sum(parts(tokens, rates).values())
+    asked_nusd = rates.request_nusd * max(1, tokens.searches)
     if not price.gpu_second_nusd:
-        return (exact + TOKENS_PER_RATE // 2) // TOKENS_PER_RATE + rates.request_nusd
+        return (exact + TOKENS_PER_RATE // 2) // TOKENS_PER_RATE + asked_nusd
     # Both are millionths, of tokens and of seconds; the time is shared on top of that.
     shares = MICROS_PER_SECOND * price.gpu_requests
     whole = exact * price.gpu_requests + max(0, duration_us) * price.gpu_second_nusd
-    return (whole + shares // 2) // shares + rates.request_nusd
+    return (whole + shares // 2) // shares + asked_nusd
 
 
 def classified(counts: Counts) -> Tokens:

@@ -39,6 +39,8 @@ _CREDENTIALS = frozenset({401, 402})
 _NOT_HERE = frozenset({403, 404})
 """A 403 is often about one model only: it must not stop a whole account."""
 _REFUSALS = frozenset({400, 409, 413, 415, 422})
+_BLOCKED = 498
+"""Cohere's own, for what its filter objects to. Source: Cohere API reference, "Errors" (read 2026-11-25)."""
 _SPENT = frozenset(
     {
         "insufficient_quota",
@@ -48,11 +50,39 @@ _SPENT = frozenset(
         "billing_error",
     }
 )
+BAD_CREDENTIALS = frozenset({"API_KEY_INVALID", "ACCESS_TOKEN_EXPIRED", "CREDENTIALS_MISSING"})
+"""Google's reasons: an invalid key is a 400 there."""
+_OF_THE_ACCOUNT = frozenset(
+    {
+        *BAD_CREDENTIALS,
+        "BILLING_DISABLED",
+        "SERVICE_DISABLED",
+        "CONSUMER_INVALID",
+        "CONSUMER_SUSPENDED",
+        "API_KEY_SERVICE_BLOCKED",
+        "API_KEY_HTTP_REFERRER_BLOCKED",
+        "API_KEY_IP_ADDRESS_BLOCKED",
+    }
+)
+"""Google's reasons that hold for a whole project. Source: `google/api/error_reason.proto` (read 2026-11-25)."""
+_NOT_SERVED = "FAILED_PRECONDITION"
+"""Google's 400 where an account may not be served as it is: its country without billing, a model that is not ready."""
 _CONTEXT = frozenset({"context_length_exceeded", "context_window_exceeded", "string_above_max_length"})
-_CONTEXT_TEXT = re.compile(r"maximum context length|context window|prompt is too long|context length of", re.IGNORECASE)
-"""How servers say it that have no code for it: vLLM, SGLang, llama.cpp, Anthropic (read 2026-11-24)."""
-_SPENT_TEXT = re.compile(r"credit balance is too low", re.IGNORECASE)
-"""Anthropic's word for it, in a 400 that looks like a mistake of the caller's."""
+_CONTEXT_TEXT = re.compile(
+    r"maximum context length|context window|prompt is too long|context length of"
+    r"|exceeds the maximum number of tokens allowed|input is too long for|too many tokens: ",
+    re.IGNORECASE,
+)
+"""How servers say it that have no code for it: vLLM, SGLang, llama.cpp, Anthropic, Google, Bedrock, Cohere.
+
+Read 2026-11-25. It may be a caller's words that are found: they choose fallbacks for that request and nothing else.
+"""
+_SPENT_TEXT = re.compile(r"Your credit balance is too low\b")
+"""How Anthropic begins to say so, in a 400 that looks like a mistake of the caller's.
+
+Providers repeat what callers wrote: words anywhere else may be a caller's, who could shut the account for everybody.
+"""
+_SPENT_STATUSES = frozenset({400, 403})
 _POLICY = frozenset({"content_policy_violation", "content_filter", "responsible_ai_policy_violation"})
 
 
@@ -63,15 +93,22 @@ def kind_of_status(status: int, code: str = "", error_type: str = "", message: s
     OpenAI content filtering" (read 2026-11-24).
     """
     words = {code, error_type}
-    if words & _SPENT or status in _CREDENTIALS or _SPENT_TEXT.search(message):
+    if words & (_SPENT | _OF_THE_ACCOUNT) or status in _CREDENTIALS or _is_spent(status, message):
         return FailureKind.ACCOUNT
     if status == 429:
         return FailureKind.LIMITED
     if status in _NOT_HERE:
         return FailureKind.UNFIT
+    if _NOT_SERVED in words:
+        return FailureKind.UNFIT
     if status in _REFUSALS:
         return kind_of_refusal(code, error_type, message)
-    return FailureKind.BROKEN
+    return FailureKind.POLICY if status == _BLOCKED else FailureKind.BROKEN
+
+
+def _is_spent(status: int, message: str) -> bool:
+    """The only verdict on an account by words: they must be the first that the provider says."""
+    return status in _SPENT_STATUSES and _SPENT_TEXT.match(message) is not None
 
 
 def kind_of_refusal(code: str, error_type: str = "", message: str = "") -> FailureKind | None:

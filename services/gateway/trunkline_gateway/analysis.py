@@ -18,7 +18,7 @@ from trunkline.guardrails.v1 import guardrails_service_pb2 as guard_pb
 from trunkline.router.v1 import router_service_pb2 as router_pb
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.clients import Clients
-from trunkline_gateway.prompt import TextPart, redacted, text_parts
+from trunkline_gateway.prompt import DECLARED, TextPart, redacted, text_parts
 from trunkline_gateway.providers.base import Call
 from trunkline_gateway.telemetry import Meters
 from trunkline_gateway.turn import Turn
@@ -136,7 +136,7 @@ class Analyst:
 
     async def _route(self, turn: Turn, route: Route, parts: Sequence[TextPart]) -> tuple[str, ...]:
         request = router_pb.AnalyzeRequest(
-            parts=[router_pb.TextPart(role=part.role, text=part.text) for part in parts],
+            parts=[router_pb.TextPart(role=part.role, text=part.text) for part in parts if part.role is not DECLARED],
             route_set=turn.model,
             tenant=turn.principal.team,
         )

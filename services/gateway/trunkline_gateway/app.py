@@ -19,25 +19,31 @@ from trunkline_gateway.admission.gate import Gate
 from trunkline_gateway.admission.opening import GateOptions, open_gate
 from trunkline_gateway.analysis import Analyst
 from trunkline_gateway.attempts import Attempts
+from trunkline_gateway.beside.drains import Drains
+from trunkline_gateway.beside.shadows import Shadows
 from trunkline_gateway.clients import open_clients
 from trunkline_gateway.config import GatewayConfig
 from trunkline_gateway.door import Door
 from trunkline_gateway.edge import Edge
 from trunkline_gateway.fleet.deployments import Fleet
 from trunkline_gateway.fleet.meters import FleetMeters
+from trunkline_gateway.fleet.opening import sharing_breakers
 from trunkline_gateway.fleet.planning import Planner
 from trunkline_gateway.hashing import Hasher
 from trunkline_gateway.http_app import http_app
+from trunkline_gateway.idempotency.opening import open_flights
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
 from trunkline_gateway.ledger.books import Books
 from trunkline_gateway.ledger.opening import LedgerOptions, open_ledger
 from trunkline_gateway.ledger.rows import AttemptRow
 from trunkline_gateway.ledger.sweeper import sweeping_journals
 from trunkline_gateway.managed import open_managed
+from trunkline_gateway.moderation import Moderator
 from trunkline_gateway.oidc.opening import open_tokens
 from trunkline_gateway.pipeline import Parts, Pipeline
 from trunkline_gateway.pool import ProviderPool
 from trunkline_gateway.reload import Reload, Served, Standby
+from trunkline_gateway.responses.opening import open_desk
 from trunkline_gateway.server import listen_on, serving, url_of
 from trunkline_gateway.service import AdminService, GatewayService
 from trunkline_gateway.telemetry import Meters
@@ -45,7 +51,7 @@ from trunkline_kit.health import Check
 from trunkline_kit.lifecycle import background
 from trunkline_kit.parts import Kit
 from trunkline_kit.secrets import Secret, resolve
-from trunkline_kit.settings import Settings
+from trunkline_kit.settings import Server, Settings
 
 SWEEP_EVERY_S = 0.5
 """How often requests that are under way are looked at for keys that have expired meanwhile."""
@@ -131,17 +137,21 @@ async def _open_standby(
     )
 
 
-def _parts(kit: Kit, standby: Standby, meters: Meters, books: Books | None) -> Parts:
+def _parts(kit: Kit, standby: Standby, meters: Meters, books: Books | None, server: Server) -> Parts:
     dice = random.Random()  # noqa: S311 - load balancing, not secrets
+    analyst, bookkeeper = Analyst(standby.clients, meters), Bookkeeper(books, kit.clock, kit.metrics)
     return Parts(
         gate=standby.gate,
-        analyst=Analyst(standby.clients, meters),
+        analyst=analyst,
         attempts=Attempts(kit.tracing, meters, standby.fleet, dice),
         planner=Planner(standby.fleet, dice),
         meters=meters,
         tracing=kit.tracing,
         clock=kit.clock,
-        bookkeeper=Bookkeeper(books, kit.clock, kit.metrics),
+        bookkeeper=bookkeeper,
+        drains=Drains(server.drained_answers, kit.metrics),
+        shadows=Shadows(standby.fleet, analyst, bookkeeper, dice, kit.metrics),
+        moderator=Moderator(standby.clients, meters),
     )
 
 
@@ -180,16 +190,25 @@ async def open_gateway(
         books = await stack.enter_async_context(open_ledger(ledger_options, kit.clock, kit.metrics))
         checks = {**(extra_checks or {}), **({} if books is None else {"ledger": books.check})}
         standby = await _open_standby(config, kit, shared, checks, stack)
+        if shared.redis is not None:
+            await stack.enter_async_context(sharing_breakers(shared.redis, standby.fleet))
         reload = Reload(config, standby)
         state = await reload.first_state()
-        pipeline = Pipeline(_parts(kit, standby, meters, books), state)
-        door = Door(pipeline, kit.clock, config.server.body_limit_bytes)
+        parts = _parts(kit, standby, meters, books, config.server)
+        for crew in (parts.drains.crew, *([parts.shadows.crew] if parts.shadows else [])):
+            await stack.enter_async_context(background(crew.working()))
+        pipeline = Pipeline(parts, state)
+        desk = await stack.enter_async_context(open_desk(shared.redis, config.responses, kit.clock))
+        flights = await stack.enter_async_context(open_flights(shared.redis, config.idempotency, kit))
+        door = Door(pipeline, kit.clock, config.server.body_limit_bytes, desk, flights)
         managed, limits = standby.managed, standby.gate.admission
         admin = await stack.enter_async_context(open_admin(managed.registry, limits, shared.database, kit.clock))
         edge = Edge(
             http_app(door, kit.metrics, admin_routes(admin)), config.server.concurrent_requests, meters.in_flight
         )
-        reload.attach(Served(pipeline, door, edge))
+        served = Served(pipeline, door, edge, parts.drains, flights)
+        served.bound(config.server)
+        reload.attach(served)
         await stack.enter_async_context(managed.following(reload.take))
         await stack.enter_async_context(background(_sweeping(reload)))
         await stack.enter_async_context(_sweeping_journals(books, pipeline, standby.gate, kit))

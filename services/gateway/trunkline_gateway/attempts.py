@@ -20,6 +20,7 @@ from trunkline_kit.errors import DeadlineExceeded
 from trunkline_kit.tracing import Tracing
 from trunkline_policy.retries import Allowance, Rest, Try, next_try
 
+NO_RETRY = ("x-should-retry", "false")
 B = TypeVar("B")
 R = TypeVar("R")
 Start = Callable[[], Coroutine[Any, Any, Leg[B]]]
@@ -50,12 +51,17 @@ class Attempts:
             except AttemptFailed as error:
                 failed = error
         if failed is not None:
+            if turn.attempts >= max(2, offer.retries.max_attempts):
+                # A client's retries multiply with ours.
+                failed.error.headers = (*failed.error.headers, NO_RETRY)
             raise failed.error from failed
         if asyncio.get_running_loop().time() >= deadline_s:
             raise DeadlineExceeded("the request's time was up before it could be sent to a provider")
         raise self._fleet.refusal(target.place for target in plan.chains.places)
 
     def _next(self, trip: Trip[B, R]) -> Try[Target] | None:
+        if trip.turn.is_left:
+            return None
         now_s, retries, offers = self._fleet.clock.monotonic_s(), trip.offer.retries, trip.plan.offers
         allowance = Allowance(
             attempts_max=retries.max_attempts,

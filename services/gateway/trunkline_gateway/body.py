@@ -1,6 +1,7 @@
 """The caller's body: decoded as far as we decide on it, passed on otherwise as it came."""
 
 import re
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -34,8 +35,17 @@ def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
         raise InvalidRequest("the body is nested too deeply") from error
 
 
-def rebuilt(body: bytes, model: str, *, ask_usage: bool, ask_stream: bool = False) -> bytes:
+def rebuilt(
+    body: bytes,
+    model: str,
+    *,
+    ask_usage: bool,
+    ask_stream: bool = False,
+    adapt: Callable[[Members], None] | None = None,
+) -> bytes:
     """The body with another model name and, if wanted, with `stream` and with `stream_options.include_usage`.
+
+    `adapt` changes what else a server wants differently.
 
     Every other value keeps its bytes. Members are written once each, so that a name given twice cannot mean one model
     to us and another to the provider: both mean the last.
@@ -46,6 +56,8 @@ def rebuilt(body: bytes, model: str, *, ask_usage: bool, ask_stream: bool = Fals
         members["stream"] = _TRUE
     if ask_usage:
         members["stream_options"] = _with_usage(members.get("stream_options"))
+    if adapt is not None:
+        adapt(members)
     return msgspec.json.encode(members)
 
 

@@ -68,7 +68,8 @@ _decode_usage = msgspec.json.Decoder(Usage, strict=False).decode
 _decode_error = msgspec.json.Decoder(ErrorLook).decode
 _NULL = b"null"
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_SURROGATE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_SURROGATE = re.compile(rb"\\(\\|u[dD][89a-fA-F][0-9a-fA-F]{2})")
+"""Or an escaped backslash, which is to be passed over as a whole: what follows it is no escape."""
 
 
 def look(data: bytes) -> ChunkLook:
@@ -89,7 +90,11 @@ def lenient(data: bytes) -> bytes:
     Some providers cut a character in two between events, as half a surrogate pair or as part of its UTF-8. The caller
     gets the bytes as they came, and puts them together.
     """
-    return _SURROGATE.sub(rb"\1\\ufffd", data).decode(errors="replace").encode()
+    return _SURROGATE.sub(_replaced, data).decode(errors="replace").encode()
+
+
+def _replaced(found: re.Match[bytes]) -> bytes:
+    return b"\\\\" if found[1] == b"\\" else b"\\ufffd"
 
 
 def usage_in(raw: msgspec.Raw) -> Usage | None:

@@ -9,6 +9,7 @@ from trunkline_kit.accounts import Ledger, Prices
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.identity import Identity
 from trunkline_kit.providers import Provider
+from trunkline_kit.resilience import Idempotency
 from trunkline_kit.secrets import Secret
 from trunkline_kit.settings import (
     Key,
@@ -16,6 +17,7 @@ from trunkline_kit.settings import (
     Model,
     OnFail,
     Policy,
+    Responses,
     Route,
     Server,
     Services,
@@ -49,6 +51,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The same for `stores.database`."""
     prices: Prices = Prices()
     ledger: Ledger = Ledger()
+    responses: Responses = Responses()
+    idempotency: Idempotency = Idempotency()
     providers: dict[str, Provider] = {}
     models: dict[str, Model] = {}
     routes: dict[str, Route] = {}
@@ -83,6 +87,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             database=database,
             prices=settings.prices,
             ledger=settings.ledger,
+            responses=settings.responses,
+            idempotency=settings.idempotency,
             providers=settings.providers,
             models=settings.models,
             routes=settings.routes,
@@ -106,6 +112,10 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 place = f"models.{name}.deployments[{index}]"
                 if deployment.provider not in self.providers:
                     raise ConfigError(f"{place}: there is no provider {deployment.provider!r} under providers:")
+            if model.shadow is not None and model.shadow.provider not in self.providers:
+                raise ConfigError(
+                    f"models.{name}.shadow: there is no provider {model.shadow.provider!r} under providers:"
+                )
             for kind in ("on_error", "on_context_window", "on_content_policy"):
                 self._check_names(f"models.{name}.fallbacks.{kind}", getattr(model.fallbacks, kind))
         for name, route in self.routes.items():
@@ -128,16 +138,9 @@ def unenforced(settings: Settings, *, has_database: bool = False) -> list[str]:
     `has_database`: the gateway was given one that the settings do not know of.
     """
     return [
-        *_of_providers(settings),
         *_of_policies(settings),
         *_of_ledger(settings, has_database=has_database),
     ]
-
-
-def _of_providers(settings: Settings) -> Iterator[str]:
-    for name, provider in settings.providers.items():
-        if getattr(provider, "bills_after_disconnect", None):
-            yield f"providers.{name}.bills_after_disconnect: a disconnect always cancels at the provider"
 
 
 def _of_ledger(settings: Settings, *, has_database: bool) -> Iterator[str]:

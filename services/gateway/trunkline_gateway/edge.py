@@ -23,7 +23,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 _VISIT = "trunkline_visit"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _RETRY_S = 1.0
-_API, _ADMIN = "/v1/", "/admin/"
+_API, _ADMIN = ("/v1/", "/v2/"), "/admin/"
 ADMIN_REQUESTS_MAX = 64
 """At once, apart from the others: whoever runs the gateway gets in when it is full, and cannot fill it."""
 FORWARDED = b"x-forwarded-for"

@@ -32,11 +32,24 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     """Called before each attempt is sent."""
     progress: Callable[[], Progress | None]
     """Who counts the pieces of the attempt that answers."""
+    bills: frozenset[str] = frozenset()
+    """Providers that charge for what they generate after a disconnect."""
 
     @property
     def clocks(self) -> Clocks:
         """Of a stream under way."""
-        return Clocks(idle_s=self.offer.timeouts.idle_s, deadline_s=self.deadline_s)
+        timeouts = self.offer.timeouts
+        return Clocks(
+            idle_s=timeouts.idle_s,
+            deadline_s=self.deadline_s,
+            events_per_s_min=timeouts.min_events_per_s,
+            pace_s=timeouts.pace_s,
+        )
+
+    @property
+    def may_bill(self) -> bool:
+        """Whether any of its targets charges after a disconnect."""
+        return bool(self.bills) and any(target.provider in self.bills for target in self.plan.chains.places)
 
     def slot_for(self, turn: Turn) -> Slot | None:
         """Where the answer is cached. Not one of a fallback: it would stand in for the model long after the outage."""

@@ -24,6 +24,10 @@ from trunkline_gateway.routes.health import health_heads, health_routes
 from trunkline_gateway.routes.messages import message_route
 from trunkline_gateway.routes.metrics import metrics_route
 from trunkline_gateway.routes.models import model_routes
+from trunkline_gateway.routes.moderations import moderation_route
+from trunkline_gateway.routes.rerank import rerank_routes
+from trunkline_gateway.routes.responses import response_routes
+from trunkline_gateway.routes.token_counts import token_count_route
 from trunkline_kit.errors import TrunklineError
 
 
@@ -46,6 +50,10 @@ def routes_of(door: Door, registry: CollectorRegistry) -> list[HTTPRouteHandler]
         completion_route(door),
         embedding_route(door),
         message_route(door),
+        *response_routes(door),
+        token_count_route(door),
+        *rerank_routes(door),
+        moderation_route(door),
         *model_routes(door),
         *health_routes(door),
         metrics_route(door, registry),

@@ -45,7 +45,8 @@ def problem(error: TrunklineError) -> Problem:
         headers.append((b"retry-after-ms", b"%d" % math.ceil(error.retry_after_s * 1000)))
     headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers]
     sdk_would_retry = error.http_status >= 500 or error.http_status in _SDK_RETRIES
-    if sdk_would_retry and (not error.retryable or isinstance(error, _SPENT)):
+    told = any(name == "x-should-retry" for name, _ in error.headers)
+    if sdk_would_retry and not told and (not error.retryable or isinstance(error, _SPENT)):
         headers.append((b"x-should-retry", b"false"))
     return Problem(error.http_status, headers, body)
 

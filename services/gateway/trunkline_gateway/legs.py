@@ -1,8 +1,10 @@
 """One attempt: sent, timed, traced, counted, and told to everybody who keeps a record of it."""
 
 import asyncio
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
 from opentelemetry.trace import SpanKind
 
 from trunkline_gateway.catalogue import Offer
@@ -83,7 +85,7 @@ class Legs:
         turn.tried.append(tried)
         turn.target, turn.answering = target, -1
         turn.attempts += 1
-        return Leg(tried, turn.attempts - 1, self._fleet.send(target.place, trip.plan.offers[target.model].watch))
+        return Leg(tried, len(turn.tried) - 1, self._fleet.send(target.place, trip.plan.offers[target.model].watch))
 
     async def begin(self, trip: Trip[B, R], leg: Leg[B]) -> Leg[B]:
         """Up to its first sign of life. Raises AttemptFailed, when everything about it is noted.
@@ -93,7 +95,8 @@ class Legs:
         tried, timeouts = leg.tried, trip.offer.timeouts
         is_prompt, left_s = trip.job.is_prompt(tried.target), trip.deadline_s - tried.started_s
         patience_s = min(left_s, timeouts.first_token_s) if is_prompt else left_s
-        terms = Terms(connect_s=timeouts.connect_s, total_s=left_s)
+        again = partial(self._again, trip.turn, tried)
+        terms = Terms(connect_s=timeouts.connect_s, total_s=left_s, again=again, heard=tried.hear, billed=tried.owe)
         try:
             async with asyncio.timeout_at(tried.started_s + patience_s):
                 leg.begun = await self._traced(trip, tried.target, terms)
@@ -113,7 +116,7 @@ class Legs:
     def fail(self, trip: Trip[B, R], leg: Leg[B], failed: AttemptFailed) -> None:
         """It is over, at its beginning or in the middle of its answer."""
         tried = leg.tried
-        tried.is_wasted = leg.begun is not None
+        tried.is_wasted = leg.begun is not None or tried.billed is not None
         self._end(leg, failed.error.reason)
         trip.turn.failures.append(
             Failure(tried.target, failed.kind, self._fleet.clock.monotonic_s(), failed.error.retry_after_s)
@@ -124,7 +127,8 @@ class Legs:
 
     def lose(self, trip: Trip[B, R], leg: Leg[B]) -> None:
         """Another one was faster. It was worked on, and is paid for."""
-        leg.tried.is_wasted = True
+        # What it is at work on is charged for too, and nobody will say how much.
+        leg.tried.is_wasted, leg.tried.billed = True, None
         self._end(leg, HEDGE_LOST)
         if leg.begun is None:
             leg.flight.given_up(outrun=True)
@@ -144,6 +148,11 @@ class Legs:
         else:
             trip.job.discard(leg.begun)
         leg.flight.landed()
+
+    def _again(self, turn: Turn, tried: Tried) -> None:
+        """Its provider has sent it to another replica."""
+        turn.attempts += 1
+        self._meters.attempt(tried.target.provider, FailureKind.BROKEN.value)
 
     def _end(self, leg: Leg[B], reason: str) -> None:
         leg.is_over = True
@@ -168,4 +177,4 @@ class Legs:
 def _with(terms: Terms, traceparent: str) -> Terms:
     if not traceparent:
         return terms
-    return Terms(connect_s=terms.connect_s, total_s=terms.total_s, traceparent=traceparent)
+    return msgspec.structs.replace(terms, traceparent=traceparent)

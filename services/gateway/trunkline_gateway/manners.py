@@ -7,11 +7,14 @@ import msgspec
 from trunkline_gateway.dialects import messages_answers, messages_stream
 from trunkline_gateway.dialects.frames import Frame, wire
 from trunkline_gateway.http_errors import Problem, in_stream, problem
+from trunkline_gateway.rerank_types import RerankError
+from trunkline_gateway.responses.ending import Telling
 from trunkline_gateway.sse import DONE, PING, event, events
 from trunkline_gateway.surface import Surface
 from trunkline_kit.errors import TrunklineError
 
 MESSAGES_PATH = "/v1/messages"
+RERANK_PATHS = ("/v1/rerank", "/v2/rerank")
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,11 +40,18 @@ def _broken_message(error: TrunklineError) -> bytes:
 
 def _messages_problem(error: TrunklineError) -> Problem:
     """The same headers as in every dialect, and Anthropic's status and body."""
-    found = problem(error)
-    body = messages_answers.encode_error(error)
+    return _said_otherwise(problem(error), messages_answers.error_status(error), messages_answers.encode_error(error))
+
+
+def _rerank_problem(error: TrunklineError) -> Problem:
+    body = RerankError(message=error.message, code=error.reason, param=error.param)
+    return _said_otherwise(problem(error), error.http_status, msgspec.json.encode(body))
+
+
+def _said_otherwise(found: Problem, status: int, body: bytes) -> Problem:
     headers = [(name, value) for name, value in found.headers if name != b"content-length"]
     headers.append((b"content-length", b"%d" % len(body)))
-    return Problem(messages_answers.error_status(error), headers, body)
+    return Problem(status, headers, body)
 
 
 OPENAI = Manner(
@@ -60,12 +70,21 @@ ANTHROPIC = Manner(
     id_header=b"request-id",
 )
 
+COHERE = msgspec.structs.replace(OPENAI, problem=_rerank_problem)
+"""Of reranking, which has no streams."""
+_MANNERS = {Surface.MESSAGES: ANTHROPIC, Surface.TOKEN_COUNT: ANTHROPIC, Surface.RERANK: COHERE}
+
 
 def manner_of(surface: Surface) -> Manner:
-    """How answers of this surface look."""
-    return ANTHROPIC if surface is Surface.MESSAGES else OPENAI
+    """How one answer of this surface looks. Of Responses each has its own, which counts its events."""
+    if surface is Surface.RESPONSES:
+        telling = Telling()
+        return Manner(joined=telling.joined, end=b"", broken=telling.broken, ping=PING, problem=problem)
+    return _MANNERS.get(surface, OPENAI)
 
 
 def manner_at(path: str) -> Manner:
     """How errors at this path look, whoever makes them."""
+    if path in RERANK_PATHS:
+        return COHERE
     return ANTHROPIC if path == MESSAGES_PATH or path.startswith(MESSAGES_PATH + "/") else OPENAI

@@ -34,6 +34,17 @@ class MessagesRequest(msgspec.Struct, frozen=True, kw_only=True):
     metadata: MessagesMetadata | None = None
 
 
+class TokenCountRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What POST /v1/messages/count_tokens takes: the same without what is about the answer."""
+
+    model: ModelName
+    messages: Annotated[list[MessageTurn], Meta(min_length=1)]
+    system: str | list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: dict[str, Any] | None = None
+    thinking: dict[str, Any] | None = None
+
+
 class MessageUsage(msgspec.Struct, frozen=True):
     """Tokens by class; input tokens do not include those of the cache."""
 

@@ -89,7 +89,58 @@ class MessagesControl(msgspec.Struct, frozen=True):
         return None
 
 
-Control = ChatControl | CompletionControl | EmbeddingControl | MessagesControl
+class ResponsesControl(msgspec.Struct, frozen=True, kw_only=True):
+    """Of POST /v1/responses."""
+
+    model: ModelName
+    input: str | list[Raw]
+    instructions: str | None = None
+    stream: bool | None = None
+    max_output_tokens: int | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    tools: Raw = _NONE
+    store: bool | None = None
+    previous_response_id: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+
+
+class RerankControl(msgspec.Struct, frozen=True, kw_only=True):
+    """Of POST /v1/rerank, which is Cohere's."""
+
+    model: ModelName
+    query: str
+    documents: Annotated[list[str | dict[str, Raw]], Meta(min_length=1)]
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+
+
+class ModerationPart(msgspec.Struct, frozen=True):
+    type: str
+    text: str | None = None
+
+
+class ModerationControl(msgspec.Struct, frozen=True, kw_only=True):
+    """Of POST /v1/moderations."""
+
+    input: str | Annotated[list[str | ModerationPart], Meta(min_length=1, max_length=1024)]
+    model: ModelName = "omni-moderation-latest"
+    """Whatever it is called, our own guardrails judge."""
+    user: str | None = None
+    safety_identifier: str | None = None
+
+
+Control = (
+    ChatControl
+    | CompletionControl
+    | EmbeddingControl
+    | MessagesControl
+    | ResponsesControl
+    | RerankControl
+    | ModerationControl
+)
 
 
 class ContentPart(msgspec.Struct, frozen=True):

@@ -14,8 +14,11 @@ from litestar.response import Response
 
 from trunkline_gateway.admin.document import document_of
 from trunkline_gateway.admin.operations import Operation
-from trunkline_gateway.messages_types import MessagesRequest
+from trunkline_gateway.messages_types import MessagesRequest, TokenCountRequest
+from trunkline_gateway.moderation_types import ModerationRequest
 from trunkline_gateway.openai_types import ChatRequest, CompletionRequest, EmbeddingRequest
+from trunkline_gateway.rerank_types import RerankRequest
+from trunkline_gateway.responses_types import ResponsesRequest
 from trunkline_kit.error_shapes import OpenAIErrorBody
 
 PATH = "/openapi.json"
@@ -26,12 +29,17 @@ _BODIES = {
     "/v1/completions": CompletionRequest,
     "/v1/embeddings": EmbeddingRequest,
     "/v1/messages": MessagesRequest,
+    "/v1/responses": ResponsesRequest,
+    "/v1/messages/count_tokens": TokenCountRequest,
+    "/v1/rerank": RerankRequest,
+    "/v2/rerank": RerankRequest,
+    "/v1/moderations": ModerationRequest,
 }
 _OPEN = ("/", "/livez", "/readyz")
 """Without a key."""
 _OF_KEYS = (401, 403, 503)
 """Wherever a key is looked at."""
-_STREAMS = ("/v1/chat/completions", "/v1/completions", "/v1/messages")
+_STREAMS = ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses")
 _REF = "#/components/schemas/{name}"
 _WORDS = {
     400: "Something in the request is wrong; `param` names it.",
@@ -51,9 +59,9 @@ def json_of(kind: type, description: str = "The answer.") -> ResponseSpec:
     return ResponseSpec(kind, generate_examples=False, description=description)
 
 
-def errors_of(*statuses: int) -> dict[int, ResponseSpec]:
-    """Documented errors: one shape for all."""
-    return {status: json_of(OpenAIErrorBody, _WORDS[status]) for status in statuses}
+def errors_of(*statuses: int, kind: type = OpenAIErrorBody) -> dict[int, ResponseSpec]:
+    """Documented errors: one shape for all of a surface."""
+    return {status: json_of(kind, _WORDS[status]) for status in statuses}
 
 
 def document(handlers: list[HTTPRouteHandler], operations: Sequence[Operation] = ()) -> bytes:
@@ -111,7 +119,7 @@ def _say_who_may(schema: dict[str, Any]) -> None:
 
 
 def _add_bodies(schema: dict[str, Any]) -> None:
-    kinds = list(_BODIES.values())
+    kinds = list(dict.fromkeys(_BODIES.values()))
     _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     schema["components"].setdefault("schemas", {}).update(components)
     for path, kind in _BODIES.items():

@@ -1,45 +1,52 @@
 """The way of one request: resolve, analyse, plan, attempt, relay, settle. HTTP and gRPC both call it."""
 
 import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
 from trunkline_gateway import body as bodies
 from trunkline_gateway.admission.gate import Gate
 from trunkline_gateway.admission.gate import Terms as AdmissionTerms
+from trunkline_gateway.admission.sizing import BY_COUNT, BY_SIZE
 from trunkline_gateway.analysis import Analyst, Findings
 from trunkline_gateway.attempts import Attempts
+from trunkline_gateway.beside.drains import Drains
+from trunkline_gateway.beside.shadows import Shadows, may_copy
 from trunkline_gateway.callers import Caller, Callers
 from trunkline_gateway.catalogue import Catalogue, Offer
-from trunkline_gateway.chunks import look, usage_in
-from trunkline_gateway.errands import Errand, StreamJob, WholeJob
+from trunkline_gateway.delivery import Delivery, over, replayed
+from trunkline_gateway.errands import Errand
 from trunkline_gateway.fingerprint import fingerprint
 from trunkline_gateway.fleet.planning import Planned, Planner
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
+from trunkline_gateway.moderation import Moderator
 from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.pricing import Pricing
 from trunkline_gateway.providers.base import Call, Provider
-from trunkline_gateway.relay import assembly
-from trunkline_gateway.relay.streaming import Relay
+from trunkline_gateway.providers.over_chat import speaks
 from trunkline_gateway.sink import Headers, Sink
 from trunkline_gateway.standing import OpenRequests, Standing
 from trunkline_gateway.surface import CONTROL_DECODERS, OPERATIONS, Surface
 from trunkline_gateway.telemetry import Meters, describe, log_turn, trace_id_of
 from trunkline_gateway.tenancy import Tenants
+from trunkline_gateway.token_counts import TokenCounter
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import Clock
-from trunkline_kit.errors import KeyRevoked, ModelNotFound, TrunklineError
+from trunkline_kit.errors import KeyRevoked, ModelNotFound, StoreUnavailable, TrunklineError
 from trunkline_kit.health import Readiness
 from trunkline_kit.settings import Route
 from trunkline_kit.tenants import Priority
 from trunkline_kit.tracing import Tracing
 
-CACHED = frozenset({Surface.CHAT, Surface.COMPLETION, Surface.EMBEDDING})
+CACHED = frozenset({Surface.CHAT, Surface.COMPLETION, Surface.EMBEDDING, Surface.RERANK})
 """Surfaces whose answers can be kept and given again."""
 
+PREPARE_S = 10.0
+"""How long what a request continues may take to be found."""
 
 PLACES = {Priority.INTERACTIVE: 1, Priority.NORMAL: 0, Priority.BATCH: -1}
 """In a worker's queue, by the key's priority."""
@@ -68,6 +75,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     tracing: Tracing
     clock: Clock
     bookkeeper: Bookkeeper
+    drains: Drains = msgspec.field(default_factory=Drains)
+    shadows: Shadows | None = None
+    moderator: Moderator
 
 
 class Pipeline:
@@ -76,12 +86,22 @@ class Pipeline:
     def __init__(self, parts: Parts, state: State) -> None:
         self._gate = parts.gate
         self._analyst = parts.analyst
-        self._attempts = parts.attempts
         self._meters = parts.meters
         self._tracing = parts.tracing
         self._planner = parts.planner
         self._clock = parts.clock
         self._bookkeeper = parts.bookkeeper
+        self._shadows = parts.shadows
+        self._delivery = Delivery(
+            analyst=parts.analyst,
+            attempts=parts.attempts,
+            bookkeeper=parts.bookkeeper,
+            drains=parts.drains,
+            meters=parts.meters,
+            clock=parts.clock,
+        )
+        self._moderator = parts.moderator
+        self._counter = TokenCounter(parts.gate.tools, parts.meters)
         self.state = state
         self.open = OpenRequests()
         """Requests that are under way."""
@@ -111,43 +131,86 @@ class Pipeline:
             turn.outcome, turn.status = "internal_error", 500
             raise
         finally:
-            if turn.flight is not None:
-                turn.flight.settle(turn.outcome)
-            self._gate.settle(turn, state.limits)
-            took_s = turn.took_s = self._clock.monotonic_s() - turn.started_s
-            self._bookkeeper.settle(turn, state.pricing, body)
-            self._meters.settle(turn, took_s)
-            describe(span, turn)
-            if self._tracing.tracer is not None:
-                span.end()
-            log_turn(turn, took_s)
+            turn.took_s = self._clock.monotonic_s() - turn.started_s
+            settle = partial(self._settle, turn, body, state, span)
+            if turn.unread is None:
+                settle()
+            else:
+                self._delivery.drains.read(turn.unread, settle, turn.held)
+
+    def _settle(self, turn: Turn, body: bytes, state: State, span: Span) -> None:
+        if turn.flight is not None:
+            turn.flight.settle(turn.outcome)
+        self._gate.settle(turn, state.limits)
+        self._bookkeeper.settle(turn, state.pricing, turn.sent or body)
+        self._meters.settle(turn, turn.took_s)
+        describe(span, turn)
+        if self._tracing.tracer is not None:
+            span.end()
+        log_turn(turn, turn.took_s)
 
     async def _answer(self, turn: Turn, body: bytes, sink: Sink, state: State, *, fresh: bool) -> None:
         call = call_of(turn, body)
+        if turn.stream and turn.standing is not None:
+            self.open.stream(turn.standing)
+        if turn.surface is Surface.MODERATION:
+            await self._gate.admit_caller(turn, call, state.limits)
+            policy = state.catalogue.policy_of(turn.principal)
+            await self._say(turn, await self._moderator.answer(turn, call, policy), sink)
+            return
         found = state.catalogue.resolve(call.control.model, turn.principal)
-        await self._gate.admit(turn, call, found, state.limits)
+        call = await self._admitted(turn, call, found, state)
         offer, findings = await self._analysed(turn, call, found, state.catalogue, fresh=fresh)
-        if findings.cached is not None and await self._replayed(turn, call, findings.cached.body_json, sink):
+        if findings.cached is not None and await replayed(turn, call, findings.cached.body_json, sink):
             return
         if findings.body is not call.body:
             call = msgspec.structs.replace(call, body=findings.body)
+        turn.sent = call.body
         if offer is not found:
             await self._gate.admit_model(turn, call, offer, state.limits)
+        plan = self.plan(state, findings.models or (offer.name,), call, turn.principal.team)
+        if turn.surface is Surface.TOKEN_COUNT:
+            await self._say(turn, await self._counter.answer(turn, call, plan, state.providers), sink)
+            return
         errand = Errand(
             call=call,
             offer=offer,
-            plan=self.plan(state, findings.models or (offer.name,), call, turn.principal.team),
+            plan=plan,
             providers=state.providers,
             slot=findings.slot,
             pricing=state.pricing,
             deadline_s=asyncio.get_running_loop().time() + offer.timeouts.total_s,
-            opened=partial(self._bookkeeper.begin, turn, body),
+            opened=partial(self._bookkeeper.begin, turn, call.body),
             progress=partial(self._bookkeeper.progress, turn),
+            bills=state.catalogue.bills,
         )
         if turn.stream:
-            await self._stream(turn, errand, sink)
+            await self._delivery.stream(turn, errand, sink)
         else:
-            await self._whole(turn, errand, sink)
+            await self._delivery.whole(turn, errand, sink)
+        if self._shadows is not None and may_copy(offer, turn):
+            self._shadows.copy(turn, errand)
+
+    async def _admitted(self, turn: Turn, call: Call, found: Offer | Route, state: State) -> Call:
+        """The request as it goes on. One with things to look up counts before that, and meets what goes by size after."""
+        if turn.prepare is None:
+            await self._gate.admit(turn, call, found, state.limits)
+            return call
+        await self._gate.admit(turn, call, found, state.limits, BY_COUNT)
+        try:
+            async with asyncio.timeout(PREPARE_S):
+                call = await turn.prepare(call, _speaking(call.surface, found, state.providers))
+        except TimeoutError as error:
+            text = f"what the request continues was not there within {PREPARE_S:g} s; try again"
+            raise StoreUnavailable(text, retry_after_s=PREPARE_S) from error
+        await self._gate.admit(turn, call, found, state.limits, BY_SIZE)
+        return call
+
+    async def _say(self, turn: Turn, body: bytes, sink: Sink) -> None:
+        """An answer of our own."""
+        turn.outcome, turn.status = "ok", 200
+        over(turn)
+        await sink.whole(body, turn.headers())
 
     def plan(self, state: State, names: Sequence[str], call: Call, team: str) -> Planned:
         """Where a request for the first of `names` may go. Raises PermissionDenied where prices leave nothing."""
@@ -178,57 +241,11 @@ class Pipeline:
         turn.route = turn.route or turn.model
         return catalogue.offers[models[0]], msgspec.structs.replace(findings, models=tuple(models))
 
-    async def _whole(self, turn: Turn, errand: Errand, sink: Sink) -> None:
-        answer = await self._attempts.run(turn, errand.offer, errand.plan, errand.deadline_s, WholeJob(errand))
-        if turn.flight is not None:
-            turn.flight.landed(complete=True)
-        turn.usage, turn.outcome, turn.status = answer.usage, "ok", 200
-        self._bookkeeper.price(turn, errand.pricing, answer.body)
-        _over(turn)
-        await sink.whole(answer.body, turn.headers())
-        slot = errand.slot_for(turn)
-        if slot is not None and assembly.ended_cleanly(answer.body):
-            await self._analyst.store(turn, slot, answer.body)
 
-    async def _stream(self, turn: Turn, errand: Errand, sink: Sink) -> None:
-        started = await self._attempts.run(turn, errand.offer, errand.plan, errand.deadline_s, StreamJob(errand))
-        turn.first_token_s = self._clock.monotonic_s() - turn.started_s
-        provider = turn.target.provider if turn.target else ""
-        relay = Relay(errand.call, provider, errand.clocks, turn.standing, keep=errand.slot is not None)
-        relay.progress = errand.progress()
-        turn.status = 200
-        try:
-            await sink.open(turn.headers())
-            await relay.run(started, sink)
-        finally:
-            started.stream.cut()
-            turn.usage, turn.pieces = relay.relayed.usage, relay.relayed.pieces
-            turn.outcome = relay.relayed.outcome
-            self._meters.malformed(provider, relay.relayed.malformed)
-        if turn.outcome == KeyRevoked.reason:
-            return
-        _over(turn)
-        if not relay.relayed.complete:
-            self._meters.broken(provider)
-        elif (slot := errand.slot_for(turn)) is not None and relay.relayed.chunks and not relay.relayed.malformed:
-            kept = assembly.whole(relay.relayed.chunks)
-            if kept is not None and assembly.ended_cleanly(kept):
-                await self._analyst.store(turn, slot, kept)
-
-    async def _replayed(self, turn: Turn, call: Call, body: bytes, sink: Sink) -> bool:
-        """A cached answer, in the form that was asked for, with the usage of the original. False: it cannot be."""
-        chunks = assembly.stream(body, usage=call.wants_usage) if turn.stream else []
-        if chunks is None:
-            turn.cache = "miss"
-            return False
-        turn.outcome, turn.status, turn.usage = "cached", 200, usage_in(look(body).usage)
-        if not turn.stream:
-            await sink.whole(body, turn.headers())
-            return True
-        await sink.open(turn.headers())
-        await sink.events(chunks)
-        await sink.done()
-        return True
+def _speaking(surface: Surface, found: Offer | Route, providers: Mapping[str, Provider]) -> frozenset[str]:
+    """The accounts behind a model that speak this dialect themselves; none for a route, which may lead anywhere."""
+    accounts = {target.account for target in found.targets} if isinstance(found, Offer) else set()
+    return frozenset(name for name in accounts if speaks(providers[name], surface))
 
 
 def _plain(headers: Headers) -> Headers:
@@ -242,12 +259,6 @@ def _check_standing(state: State, standing: Standing) -> None:
         raise KeyRevoked(why)
 
 
-def _over(turn: Turn) -> None:
-    """The caller has all there is: what is left to do is not cut."""
-    if turn.standing is not None:
-        turn.standing.over()
-
-
 def call_of(turn: Turn, body: bytes) -> Call:
     """Decode what we decide on. Raises InvalidRequest."""
     control = bodies.decode(body, CONTROL_DECODERS[turn.surface])
@@ -259,6 +270,7 @@ def call_of(turn: Turn, body: bytes) -> Call:
         cache_salt=f"{turn.principal.org}/{turn.principal.team}".encode(),
         passed_on=turn.passed_on,
         priority=PLACES[turn.principal.priority],
+        answer_id=f"resp_{secrets.token_hex(24)}" if turn.surface is Surface.RESPONSES else "",
     )
     turn.model = control.model
     turn.stream = call.wants_stream

@@ -2,10 +2,14 @@
 
 import msgspec
 
+from trunkline_kit.profiles import Profile
 from trunkline_policy.faults import FailureKind
 from trunkline_policy.retries import Failed
 
 __all__ = ["Failure", "FailureKind", "Target"]
+
+CANARY, STABLE = "canary", "stable"
+"""The arms of a model with a deployment that is tried out."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -19,6 +23,10 @@ class Target(msgspec.Struct, frozen=True):
     weight: float = 1.0
     context_tokens: int | None = None
     """Of prompt and answer; None where nobody has said."""
+    profile: Profile | None = None
+    """What its model can do, where that differs from its protocol."""
+    arm: str = ""
+    """`canary` or `stable` for a model that has both."""
 
     @property
     def account(self) -> str:

@@ -10,6 +10,7 @@ from trunkline_gateway.addresses import Network, networks_of
 from trunkline_gateway.admission.gate import Gate, Terms
 from trunkline_gateway.admission.rulebook import Rulebook
 from trunkline_gateway.auth import KeyRing
+from trunkline_gateway.beside.drains import Drains
 from trunkline_gateway.callers import Callers
 from trunkline_gateway.catalogue import Catalogue, build
 from trunkline_gateway.clients import Clients
@@ -20,6 +21,7 @@ from trunkline_gateway.door import Door
 from trunkline_gateway.edge import Edge
 from trunkline_gateway.fleet.deployments import Fleet
 from trunkline_gateway.hashing import Hasher
+from trunkline_gateway.idempotency.flights import Flights
 from trunkline_gateway.keys import DeclaredSecret, Principals, declared_secrets, ring_of
 from trunkline_gateway.managed import Managed
 from trunkline_gateway.oidc.binding import Tenancy
@@ -36,7 +38,7 @@ from trunkline_kit.errors import ConfigError
 from trunkline_kit.health import Check
 from trunkline_kit.identity import OnRevoke
 from trunkline_kit.parts import Kit
-from trunkline_kit.settings import Settings
+from trunkline_kit.settings import Server, Settings
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +84,16 @@ class Served(Struct, frozen=True):
     pipeline: Pipeline
     door: Door
     edge: Edge
+    drains: Drains
+    flights: Flights
+
+    def bound(self, server: Server) -> None:
+        """From now on these are the bounds."""
+        self.door.body_limit_bytes = server.body_limit_bytes
+        self.door.body_room.limit_bytes = server.bodies_limit_bytes
+        self.edge.concurrent_requests = server.concurrent_requests
+        self.pipeline.open.streams_max = server.concurrent_streams
+        self.drains.limit = server.drained_answers
 
 
 class Reload:
@@ -129,6 +141,7 @@ class Reload:
         state = await self.state(self._prepared)
         self.warn(state)
         self.use_tokens(self.config, state)
+        self._keep_places(state)
         return state
 
     def attach(self, served: Served) -> None:
@@ -147,8 +160,8 @@ class Reload:
             warn_unenforced(settings, has_database=config.database is not None)
             self.warn(state)
             served = self._put(config, state)
-            served.door.body_limit_bytes = config.server.body_limit_bytes
-            served.edge.concurrent_requests = config.server.concurrent_requests
+            served.flights.settings = config.idempotency
+            served.bound(config.server)
             self._standby.gate.room.requests_max = config.server.queued_requests
             self.config, self._prepared = config, prepared
             self._standby.managed.apply(config)
@@ -195,7 +208,11 @@ class Reload:
         for name, provider in new.providers.items():
             if old.providers.get(name) is not provider:
                 fleet.forget(name)
-        fleet.keep(target.place for offer in new.catalogue.offers.values() for target in offer.targets)
+        self._keep_places(new)
+
+    def _keep_places(self, state: State) -> None:
+        offers = state.catalogue.offers.values()
+        self._standby.fleet.keep(place for offer in offers for place in offer.places)
 
     def use_tokens(self, config: GatewayConfig, state: State) -> None:
         """From now on tokens of these issuers are taken, for the teams that exist now."""

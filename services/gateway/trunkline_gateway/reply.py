@@ -8,6 +8,7 @@ from typing import cast
 from litestar.response.base import ASGIResponse
 from litestar.types import HTTPRequestEvent, Receive, Scope, Send
 
+from trunkline_gateway.body_room import BodyRoom, Held
 from trunkline_gateway.edge import Visit, visit_of
 from trunkline_gateway.http_errors import send_problem
 from trunkline_gateway.manners import OPENAI, Manner
@@ -47,15 +48,21 @@ class Reply(ASGIResponse):
     work is cancelled wherever it is, before the first token as well as in mid-stream.
     """
 
-    def __init__(self, work: Work, limit_bytes: int, manner: Manner = OPENAI) -> None:
+    def __init__(self, work: Work, limit_bytes: int, manner: Manner = OPENAI, held: Held | None = None) -> None:
         # Not calling the parent's: it would build headers for a body that does not exist yet.
         self._work = work
+        self._held = held or BodyRoom(limit_bytes).held()
         self._limit_bytes = limit_bytes
         self._manner = manner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = visit_of(scope)
-        body = await read_body(visit, receive, self._limit_bytes)
+        try:
+            body = await read_body(visit_of(scope), receive, self._limit_bytes, self._held)
+            await self._answer(body, scope, receive, send)
+        finally:
+            self._held.release()
+
+    async def _answer(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         sink: HttpSink | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -102,17 +109,23 @@ async def _until_gone(receive: Receive) -> None:
     raise ClientGone
 
 
-async def read_body(visit: Visit, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises BodyTooLarge as soon as it is known, InvalidRequest for one that cannot be read."""
-    _check_head(visit, limit_bytes)
+async def read_body(visit: Visit, receive: Receive, limit_bytes: int, held: Held | None = None) -> bytes:
+    """The whole body, `held` as it comes.
+
+    Raises BodyTooLarge as soon as that is known, Overloaded where there is no room for it, InvalidRequest for one that
+    cannot be read.
+    """
+    held = held or BodyRoom(limit_bytes).held()
+    held.expect(_announced(visit, limit_bytes))
     try:
         async with asyncio.timeout(BODY_S):
-            return await _body(receive, limit_bytes)
+            return await _body(receive, limit_bytes, held)
     except TimeoutError as error:
         raise InvalidRequest(f"the body did not arrive within {BODY_S:g} s") from error
 
 
-def _check_head(visit: Visit, limit_bytes: int) -> None:
+def _announced(visit: Visit, limit_bytes: int) -> int:
+    """The length in the head; 0 where there is none."""
     length = visit.header(b"content-length")
     if length and (not length.isdigit() or len(length) > 18):
         raise InvalidRequest("content-length is not a number")
@@ -124,9 +137,10 @@ def _check_head(visit: Visit, limit_bytes: int) -> None:
     encoding = visit.header(b"content-encoding")
     if encoding and encoding != b"identity":
         raise InvalidRequest("compressed bodies are not supported: send it without content-encoding")
+    return int(length or 0)
 
 
-async def _body(receive: Receive, limit_bytes: int) -> bytes:
+async def _body(receive: Receive, limit_bytes: int, held: Held) -> bytes:
     pieces: list[bytes] = []
     size_bytes = 0
     while True:
@@ -137,6 +151,7 @@ async def _body(receive: Receive, limit_bytes: int) -> bytes:
         size_bytes += len(piece)
         if size_bytes > limit_bytes:
             raise _too_large(limit_bytes)
+        held.grow(size_bytes)
         pieces.append(piece)
         if not message.get("more_body", False):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)

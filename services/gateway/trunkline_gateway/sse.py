@@ -21,7 +21,7 @@ class SseParser:
     __slots__ = ("_after_cr", "_buffer", "_limit_bytes", "_scanned", "_started")
 
     def __init__(self, limit_bytes: int = EVENT_BYTES_MAX) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()
         self._scanned = 0
         self._after_cr = False
         self._started = False
@@ -31,24 +31,39 @@ class SseParser:
         """The data of every event that `piece` completes. Raises UpstreamError for an event over the limit."""
         if self._after_cr or b"\r" in piece:
             piece = self._with_newlines(piece)
-        buffer = self._buffer + piece if self._buffer else piece
-        end = buffer.rfind(b"\n\n", max(0, self._scanned - 1))
+        if self._buffer:
+            return self._continued(piece)
+        end = piece.rfind(b"\n\n")
         if end < 0:
-            self._keep(buffer)
+            self._keep(piece)
             return []
-        self._keep(buffer[end + 2 :])
-        return self._events(buffer[:end])
+        self._keep(piece[end + 2 :])
+        return self._events(piece[:end])
 
     def close(self) -> list[bytes]:
         """The data of an event that ends with the stream instead of a blank line, if there is one."""
-        rest, self._buffer = self._buffer, b""
+        rest, self._buffer = bytes(self._buffer), bytearray()
         return self._events(rest)
 
+    def _continued(self, piece: bytes) -> list[bytes]:
+        """After the beginning of an event, to which it is added in place: a long one would else be copied each time."""
+        self._buffer += piece
+        end = self._buffer.rfind(b"\n\n", max(0, self._scanned - 1))
+        if end < 0:
+            self._check()
+            return []
+        text, rest = bytes(self._buffer[:end]), bytes(self._buffer[end + 2 :])
+        self._keep(rest)
+        return self._events(text)
+
     def _keep(self, rest: bytes) -> None:
-        if len(rest) > self._limit_bytes:
+        self._buffer = bytearray(rest)
+        self._check()
+
+    def _check(self) -> None:
+        self._scanned = len(self._buffer)
+        if self._scanned > self._limit_bytes:
             raise UpstreamError(f"the provider sent an event of more than {self._limit_bytes} bytes")
-        self._buffer = rest
-        self._scanned = len(rest)
 
     def _with_newlines(self, piece: bytes) -> bytes:
         """CRLF and CR as LF. A CR at the very end counts at once; an LF that follows it is then part of it."""

@@ -1,12 +1,14 @@
 """Requests that are under way, and ending those whose key has stopped."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from trunkline_gateway.callers import Caller
-from trunkline_kit.errors import KeyRevoked
+from trunkline_kit.errors import KeyRevoked, Overloaded
 
+_RETRY_S = 1.0
 WhyStopped = Callable[[Caller], str]
 """Why a caller's requests may not go on; empty where they may."""
 
@@ -70,6 +72,9 @@ class OpenRequests:
 
     def __init__(self) -> None:
         self._open: set[Standing] = set()
+        self._streams: set[Standing] = set()
+        self.streams_max = math.inf
+        """May be changed while requests run."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -83,6 +88,14 @@ class OpenRequests:
                 yield
         finally:
             self._open.discard(standing)
+            self._streams.discard(standing)
+
+    def stream(self, standing: Standing) -> None:
+        """It is going to be a stream. Raises Overloaded where there are as many as may be."""
+        if len(self._streams) >= self.streams_max:
+            text = f"this gateway is busy with {self.streams_max} streams, its limit; try again"
+            raise Overloaded(text, retry_after_s=_RETRY_S)
+        self._streams.add(standing)
 
     def sweep(self, why_stopped: WhyStopped) -> int:
         """Cut those whose key has stopped; returns how many."""

@@ -5,6 +5,7 @@ import logging
 from opentelemetry.trace import Span, Status, StatusCode, format_trace_id
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from trunkline_gateway.fleet.arms import ArmMeters
 from trunkline_gateway.plan import Target
 from trunkline_gateway.providers.base import AttemptFailed
 from trunkline_gateway.surface import OPERATIONS
@@ -48,6 +49,7 @@ class Meters:
             ("provider", "outcome"),
             registry=registry,
         )
+        self._arms = ArmMeters(registry)
         self._broken, self._malformed = _of_streams(registry)
         self._tokens = Counter(
             "trunkline_gateway_tokens",
@@ -80,6 +82,7 @@ class Meters:
         surface = turn.surface.value
         self._requests.labels(surface, turn.outcome, f"{turn.status // 100}xx").inc()
         self._duration.labels(surface, "true" if turn.stream else "false").observe(took_s)
+        self._arms.settle(turn, took_s)
         if turn.first_token_s is not None:
             self._first_token.labels(surface).observe(turn.first_token_s)
         if turn.usage is not None and turn.target is not None and turn.cache != "hit":

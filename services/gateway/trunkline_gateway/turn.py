@@ -1,5 +1,6 @@
 """One request on its way: what is known so far, for headers, span, metrics and the log line."""
 
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 from uuid import UUID
 
@@ -8,12 +9,17 @@ import msgspec
 from trunkline_gateway.admission.estimation import Estimate
 from trunkline_gateway.admission.holds import Ticket
 from trunkline_gateway.auth import Principal
+from trunkline_gateway.body_room import Held
 from trunkline_gateway.fleet.deployments import Flight
 from trunkline_gateway.ledger.slots import NO_SLOT
 from trunkline_gateway.plan import Failure, Target
+from trunkline_gateway.providers.base import Call
 from trunkline_gateway.standing import Standing
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.usage import Usage
+
+Prepare = Callable[[Call, frozenset[str]], Awaitable[Call]]
+"""Takes a request and the accounts that may answer it in its own dialect."""
 
 
 class Reservation(msgspec.Struct, kw_only=True):
@@ -44,6 +50,18 @@ class Tried(msgspec.Struct, kw_only=True):
     """Given up while the provider worked on it: it charges for what nobody got."""
     pieces: int = 0
     """Events of it that came, where a whole answer is put together from them."""
+    billed: Usage | None = None
+    """What is to be paid of it before it is whole; None where its provider says so only at the end."""
+    provider_request_id: str = ""
+    """What the provider calls it; empty where it does not say."""
+
+    def owe(self, usage: Usage) -> None:
+        """What is to be paid of it so far."""
+        self.billed = usage
+
+    def hear(self, said: str) -> None:
+        """The provider's own id of it."""
+        self.provider_request_id = said
 
 
 def _told(tried: Tried) -> str:
@@ -71,6 +89,12 @@ class Turn(msgspec.Struct, kw_only=True):
     model: str = ""
     """As the caller spelled it."""
     stream: bool = False
+    prepare: Prepare | None = None
+    """What is to be done to it before anything else, where something was kept for it."""
+    held: Held | None = None
+    """What its body takes of the room for bodies; kept by whatever needs the body for longer than its caller stays."""
+    sent: bytes = b""
+    """Its body as providers get it, but for the model's name: with what it continues, and after redactions."""
     end_user: str = ""
     """As the caller calls them."""
     tags: tuple[str, ...] = ()
@@ -92,6 +116,8 @@ class Turn(msgspec.Struct, kw_only=True):
     """hit, miss, bypass, or empty where the key has no cache."""
     guardrails: str = ""
     """What was flagged or done, or `unavailable`."""
+    count: str = ""
+    """How a count of tokens was come by: provider, exact or estimated."""
     queued_ms: int = 0
     """How long it waited for a limit to have room."""
     reservation: Reservation | None = None
@@ -108,6 +134,10 @@ class Turn(msgspec.Struct, kw_only=True):
     cost_usd: str = ""
     """Known only for whole answers, and where there is a price."""
     took_s: float = 0.0
+    is_left: bool = False
+    """Its caller has gone, and what is under way for it is only read on."""
+    unread: Callable[[], Awaitable[None]] | None = None
+    """Reads what is left of an answer that is charged for though its caller has gone; None where nothing is."""
     outcome: str = "error"
     status: int = 0
 
@@ -127,10 +157,14 @@ class Turn(msgspec.Struct, kw_only=True):
         if self.target is not None:
             known.append(("x-trunkline-model", self.target.model))
             known.append(("x-trunkline-provider", self.target.provider))
+            if self.target.arm:
+                known.append(("x-trunkline-arm", self.target.arm))
         if self.route:
             known.append(("x-trunkline-route", self.route))
         if self.attempts:
             known.append(("x-trunkline-attempts", str(self.attempts)))
+        if self.tried and (said := self.final.provider_request_id):
+            known.append(("x-trunkline-provider-request-id", said))
         if len(self.tried) > 1 or (self.tried and self.tried[0].failed):
             known.append(("x-trunkline-tried", self.history))
         return known
@@ -144,10 +178,13 @@ class Turn(msgspec.Struct, kw_only=True):
             known.append(("x-trunkline-cache", self.cache))
         if self.guardrails:
             known.append(("x-trunkline-guardrails", self.guardrails))
+        if self.count:
+            known.append(("x-trunkline-count", self.count))
         if self.queued_ms:
             known.append(("x-trunkline-queue-ms", str(self.queued_ms)))
         if self.reservation is not None:
-            known += self.reservation.tickets[0].headers
+            # Where it was admitted in steps, each says what the ones before it have not.
+            known += {n: v for ticket in reversed(self.reservation.tickets) for n, v in ticket.headers}.items()
             if any(ticket.degraded for ticket in self.reservation.tickets):
                 known.append(("x-trunkline-admission", "degraded"))
         return known

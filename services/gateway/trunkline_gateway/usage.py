@@ -39,6 +39,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     completion_tokens_details: CompletionDetails | None = None
     cache_creation_input_tokens: int | None = None
     """Some servers say beside the prompt's tokens how many of them a cache was written with."""
+    search_units: int | None = None
+    """What Cohere charges reranking by; no member of OpenAI's."""
 
     @property
     def input_tokens(self) -> int:
@@ -69,6 +71,10 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     def image_input_tokens(self) -> int:
         details = self.prompt_tokens_details
         return _counted(details.image_tokens) if details else 0
+
+    @property
+    def searches(self) -> int:
+        return _counted(self.search_units)
 
     @property
     def reasoning_tokens(self) -> int:

@@ -16,6 +16,10 @@ ACTIVE_INPUT = frozenset({SECRETS})
 PLANNED = frozenset({"pii", "injection", "toxicity", "json_schema", "grounding"})
 """Names that a policy may hold already; they are reported as not enforced."""
 VERSION_DIGITS = 12
+RESERVED = "@"
+"""What no configured policy may begin with."""
+EVERYTHING = "@all"
+"""The policy that needs no configuration: every check that runs, each of which only flags."""
 
 
 class Action(IntEnum):
@@ -57,6 +61,8 @@ def compile_policies(policies: dict[str, Policy]) -> PolicyTable:
     Raises ConfigError for a check nobody knows, and for a reaction that a check of the input cannot have: either
     would leave requests unguarded under a policy that looks as if it guarded them.
     """
+    if reserved := [name for name in policies if name.startswith(RESERVED)]:
+        raise ConfigError(f"policies.{reserved[0]}: names with {RESERVED} in front are Trunkline's own; take another")
     for path, name in _checks(policies):
         if name not in ACTIVE_INPUT | PLANNED:
             known = ", ".join(sorted(ACTIVE_INPUT | PLANNED))
@@ -65,6 +71,8 @@ def compile_policies(policies: dict[str, Policy]) -> PolicyTable:
         name: ActivePolicy(name, _input(f"policies.{name}.guardrails.input", policy.guardrails.input))
         for name, policy in policies.items()
     }
+    everything = tuple(ActiveCheck(name, Action.FLAG) for name in sorted(ACTIVE_INPUT))
+    active[EVERYTHING] = ActivePolicy(EVERYTHING, everything)
     return PolicyTable(active, _version(policies))
 
 

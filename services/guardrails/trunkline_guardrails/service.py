@@ -10,7 +10,7 @@ from trunkline.guardrails.v1 import guardrails_service_pb2_grpc as rpc
 from trunkline_guardrails.config import GuardrailsConfig
 from trunkline_guardrails.detectors.secrets import SecretsDetector
 from trunkline_guardrails.metrics import GuardrailsMetrics
-from trunkline_guardrails.policy import Action, ActivePolicy, PolicyTable
+from trunkline_guardrails.policy import EVERYTHING, Action, ActivePolicy, PolicyTable
 from trunkline_guardrails.verdict import Finding, Part, Redaction, Verdict, check_input
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import InvalidRequest
@@ -56,7 +56,8 @@ class GuardrailsService(rpc.GuardrailsServiceServicer):
         """Raises InvalidRequest for a policy that is not configured: nothing passes under a name that nobody knows."""
         table = self._table
         parts = [Part(part.path, part.text) for part in request.parts]
-        verdict, took_s = await self._checks.input(_policy(table, request.policy), parts)
+        policy = _policy(table, request.policy)
+        verdict, took_s = await self._checks.input(policy, parts)
         self._metrics.checked(verdict, took_s)
         return pb.CheckInputResponse(
             action=_ACTIONS[verdict.action],
@@ -65,6 +66,7 @@ class GuardrailsService(rpc.GuardrailsServiceServicer):
             scanned_bytes=verdict.scanned_bytes,
             took_us=round(took_s * 1e6),
             policy_version=table.version,
+            checks=[check.check for check in policy.input],
         )
 
     async def CheckOutput(  # noqa: N802
@@ -101,6 +103,7 @@ class GuardrailsService(rpc.GuardrailsServiceServicer):
                 input=[pb.PolicyCheck(check=check.check, on_fail=_ACTIONS[check.on_fail]) for check in policy.input],
             )
             for policy in table.policies.values()
+            if policy.name != EVERYTHING
         ]
         return pb.ListPoliciesResponse(policies=policies, version=table.version)
 

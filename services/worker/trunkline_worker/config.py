@@ -57,7 +57,10 @@ class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             model=worker.model,
             variant=Precision(worker.variant),
             slots=SlotConfig(
-                slots=worker.slots, slot_tokens=worker.slot_tokens, prefix_bytes=worker.prefix_cache_bytes
+                slots=worker.slots,
+                slot_tokens=worker.slot_tokens,
+                prefix_bytes=worker.prefix_cache_bytes,
+                speculation=worker.speculation == "auto",
             ),
             session=SessionConfig(device=Device(worker.device), threads=worker.threads, spinning=worker.spinning),
             batch=BatchConfig(

@@ -1,11 +1,10 @@
-"""Sentence vectors: tokenise, cut, group by length, run in one worker thread."""
+"""Sentence vectors: tokenise, cut, run with others of like length, in one worker thread."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -13,20 +12,19 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from trunkline_kit.errors import InvalidRequest, ModelError, Overloaded
+from trunkline_kit.clock import Clock, SystemClock
+from trunkline_kit.errors import ModelError, Overloaded
 from trunkline_worker.model_store import ModelFolder
+from trunkline_worker.row_queue import RowQueue, RunConfig
+from trunkline_worker.row_runs import RowRuns, open_runs
 from trunkline_worker.runtimes.session import SessionConfig, open_session
+from trunkline_worker.texts import Encoded, TokenRow, check_count, encode_texts, off_loop, padded
 
 Vectors: TypeAlias = NDArray[np.float32]
 
-_MAX_TEXTS = 2048
-
 
 class EmbedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    batch_texts: int = 32
-    """Texts in one run of the model, at most."""
-    batch_tokens: int = 4096
-    """Tokens in one run, padding included; bounds memory and how long others wait."""
+    run: RunConfig = RunConfig()
     max_waiting: int = 64
     """Calls that may be under way; more are refused."""
 
@@ -40,7 +38,7 @@ class Embedded(Struct, frozen=True, kw_only=True):
 
 
 class OnnxEncoder:
-    """Runs the encoder of a model folder. Not safe for more than one thread."""
+    """Runs the encoder of a model folder. Not safe for more than one thread, but for `encode`."""
 
     def __init__(self, folder: ModelFolder, tokenizer: Tokenizer, config: SessionConfig) -> None:
         if folder.config.model.encoder is None:
@@ -53,27 +51,25 @@ class OnnxEncoder:
         self.provider = str(self._session.get_providers()[0])
         self._padding = folder.config.model.pad_token_id or 0
 
-    def embed(self, texts: Sequence[str], config: EmbedConfig) -> Embedded:
-        """Vectors in the order of `texts`. Texts over `max_tokens` are cut, keeping their closing control token."""
-        encoded = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        cut = [ids if len(ids) <= self.max_tokens else [*ids[: self.max_tokens - 1], ids[-1]] for ids in encoded]
-        vectors = np.empty((len(texts), self.dimensions), np.float32)
-        for batch in batches([len(ids) for ids in cut], config):
-            vectors[batch] = self._run([cut[index] for index in batch])
-        return Embedded(
-            vectors=vectors,
-            prompt_tokens=sum(map(len, cut)),
-            truncated_texts=sum(len(ids) > self.max_tokens for ids in encoded),
-        )
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Texts as rows of tokens, cut to `max_tokens`."""
+        return encode_texts(self._tokenizer, texts, self.max_tokens)
 
-    def _run(self, rows: Sequence[Sequence[int]]) -> Vectors:
-        width = max(map(len, rows))
-        ids = np.full((len(rows), width), self._padding, np.int64)
-        mask = np.zeros((len(rows), width), np.int64)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = row
-            mask[index, : len(row)] = 1
-        feeds = {self._encoder.input_ids: ids, self._encoder.attention_mask: mask}
+    def embed(self, texts: Sequence[str], config: EmbedConfig) -> Embedded:
+        """Vectors in the order of `texts`, in this thread."""
+        encoded = self.encode(texts)
+        vectors = np.empty((len(texts), self.dimensions), np.float32)
+        queue = RowQueue(config.run)
+        queue.push(0, [len(row.ids) for row in encoded.rows])
+        while places := queue.take():
+            indexes = [place.index for place in places]
+            vectors[indexes] = self.run([encoded.rows[index] for index in indexes])
+        return _embedded(vectors, encoded)
+
+    def run(self, rows: Sequence[TokenRow]) -> Vectors:
+        """One run of the model."""
+        matrices = padded(rows, self._padding)
+        feeds = {self._encoder.input_ids: matrices.ids, self._encoder.attention_mask: matrices.mask}
         vectors: Vectors = self._session.run([self._encoder.sentence_embedding], feeds)[0].astype(
             np.float32, copy=False
         )
@@ -84,57 +80,41 @@ class OnnxEncoder:
         return unit
 
 
-def batches(lengths: Sequence[int], config: EmbedConfig) -> list[list[int]]:
-    """Indexes grouped so that texts of like length run together, within the bounds. Each index occurs once."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    groups: list[list[int]] = []
-    for index in order:
-        # Sorted, so the newcomer is the longest of its group and decides the padded width.
-        fits = groups and len(groups[-1]) < config.batch_texts
-        if fits and (len(groups[-1]) + 1) * lengths[index] <= config.batch_tokens:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
-
-
 class Embedder:
-    """The encoder as the event loop sees it: calls run one after the other in one thread."""
+    """The encoder as the event loop sees it."""
 
-    def __init__(self, encoder: OnnxEncoder, executor: ThreadPoolExecutor, config: EmbedConfig) -> None:
+    def __init__(self, encoder: OnnxEncoder, runs: RowRuns, config: EmbedConfig) -> None:
         self._encoder = encoder
-        self._executor = executor
-        self._config = config
-        self._under_way = 0
-
-    @property
-    def encoder(self) -> OnnxEncoder:
-        return self._encoder
+        self._runs = runs
+        self._max_waiting = config.max_waiting
 
     @property
     def waiting(self) -> int:
-        """Calls under way, the running one included."""
-        return self._under_way
+        """Calls under way, the running ones included."""
+        return self._runs.waiting
 
-    async def embed(self, texts: Sequence[str]) -> Embedded:
-        """Vectors in the order of `texts`. Raises InvalidRequest, Overloaded."""
-        if not 1 <= len(texts) <= _MAX_TEXTS:
-            raise InvalidRequest(f"send 1 to {_MAX_TEXTS} texts at once, got {len(texts)}", param="input")
-        if self._under_way >= self._config.max_waiting:
-            raise Overloaded(f"all {self._config.max_waiting} places of this encoder are taken", retry_after_s=1.0)
-        self._under_way += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, self._encoder.embed, texts, self._config)
-        finally:
-            self._under_way -= 1
+    async def embed(self, texts: Sequence[str], deadline_s: float | None = None) -> Embedded:
+        """Vectors in the order of `texts`. Raises InvalidRequest, Overloaded, DeadlineExceeded."""
+        check_count(len(texts), "input")
+        check_places(self._runs, self._max_waiting)
+        encoded = await off_loop(partial(self._encoder.encode, texts), texts)
+        return _embedded(await self._runs.run(encoded.rows, deadline_s), encoded)
+
+
+def check_places(runs: RowRuns, max_waiting: int) -> None:
+    """Raises Overloaded when as many calls are here as may be."""
+    if runs.waiting >= max_waiting:
+        raise Overloaded(f"all {max_waiting} places of this encoder are taken", retry_after_s=1.0)
 
 
 @asynccontextmanager
-async def open_embedder(encoder: OnnxEncoder, config: EmbedConfig) -> AsyncIterator[Embedder]:
-    """An embedder with its thread, for the block; at its end the running call is waited for, others are dropped."""
-    executor = ThreadPoolExecutor(1, thread_name_prefix="encoder")
-    try:
-        yield Embedder(encoder, executor, config)
-    finally:
-        await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
+async def open_embedder(
+    encoder: OnnxEncoder, config: EmbedConfig, clock: Clock | None = None
+) -> AsyncIterator[Embedder]:
+    """An embedder with its thread, for the block; at its end the running texts are waited for, others are dropped."""
+    async with open_runs(encoder, config.run, clock or SystemClock()) as runs:
+        yield Embedder(encoder, runs, config)
+
+
+def _embedded(vectors: Vectors, encoded: Encoded) -> Embedded:
+    return Embedded(vectors=vectors, prompt_tokens=encoded.prompt_tokens, truncated_texts=encoded.truncated)

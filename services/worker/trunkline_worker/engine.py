@@ -71,7 +71,7 @@ class Engine:
         self._clock = clock
         self._moved_s: float | None = None
         """When the thread last reported; None while there is nothing to do."""
-        self._load = EngineLoad(max_running=batcher.slots)
+        self._load = batcher.load()
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()

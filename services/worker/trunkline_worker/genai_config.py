@@ -5,6 +5,7 @@ Encoders, for which that project has no layout, use an `encoder` section of ours
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -53,8 +54,29 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True):
     normalised: bool = True
 
 
+class Activation(StrEnum):
+    """What turns a classifier's logits into scores."""
+
+    SOFTMAX = "softmax"
+    """One of the labels is right."""
+    SIGMOID = "sigmoid"
+    """Each label by itself."""
+
+
+class ClassifierConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A classifier: ids, mask and segments in, one logit per label out."""
+
+    labels: tuple[str, ...]
+    activation: Activation = Activation.SOFTMAX
+    filename: str = "model.onnx"
+    input_ids: str = "input_ids"
+    attention_mask: str = "attention_mask"
+    token_type_ids: str = "token_type_ids"  # noqa: S105 - not a secret
+    logits: str = "logits"
+
+
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the model is; exactly one of `decoder` and `encoder` is there."""
+    """What the model is; exactly one of `decoder`, `encoder` and `classifier` is there."""
 
     type: str
     context_length: int
@@ -65,6 +87,13 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     pad_token_id: int | None = None
     decoder: DecoderConfig | None = None
     encoder: EncoderConfig | None = None
+    classifier: ClassifierConfig | None = None
+
+    @property
+    def graph(self) -> str:
+        """The graph's file."""
+        section = self.decoder or self.encoder or self.classifier
+        return "model.onnx" if section is None else section.filename
 
     @property
     def eos_ids(self) -> frozenset[int]:
@@ -98,8 +127,9 @@ def read_genai_config(folder: Path) -> GenaiConfig:
         raise ModelError(f"{folder} has no genai_config.json; it must describe the graph of model.onnx") from error
     except (OSError, msgspec.DecodeError) as error:
         raise ModelError(f"{path} cannot be used: {error}") from error
-    if (config.model.decoder is None) == (config.model.encoder is None):
-        raise ModelError(f"{path} must have exactly one of `model.decoder` and `model.encoder`")
+    sections = (config.model.decoder, config.model.encoder, config.model.classifier)
+    if sum(section is not None for section in sections) != 1:
+        raise ModelError(f"{path} must have exactly one of `model.decoder`, `model.encoder` and `model.classifier`")
     return config
 
 

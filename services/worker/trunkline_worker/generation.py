@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from trunkline_kit.errors import InvalidRequest
 from trunkline_worker.runtimes.base import Logits
@@ -174,6 +174,16 @@ class Delta(Struct, frozen=True, kw_only=True):
     finish: FinishReason | None = None
     matched_stop: str = ""
     timing: Timing | None = None
+
+
+def joined(deltas: Sequence[Delta]) -> Delta:
+    """Several deltas of one answer, in order, as one."""
+    return structs.replace(
+        deltas[-1],
+        token_ids=tuple(token_id for delta in deltas for token_id in delta.token_ids),
+        text="".join(delta.text for delta in deltas),
+        logprobs=tuple(one for delta in deltas for one in delta.logprobs),
+    )
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

@@ -143,6 +143,9 @@ def _source(grammar: Grammar) -> str:
                 schema: dict[str, Any] | bool = msgspec.json.decode(grammar.text, type=dict[str, Any] | bool)
             except msgspec.DecodeError as error:
                 raise InvalidRequest(f"{grammar.param} must be a JSON Schema: {error}", param=grammar.param) from error
+            if isinstance(schema, bool):
+                # As objects, which is what options can be given with.
+                schema = {} if schema else {"not": {}}
             return LLMatcher.grammar_from_json_schema(
                 msgspec.json.encode(schema).decode(), overrides=_LAYOUT | {"lenient": not grammar.strict}
             )

@@ -6,6 +6,7 @@ import math
 
 from msgspec import Struct
 
+from trunkline_worker.speculation import Drafted
 from trunkline_worker.utilisation import Utilisation
 
 _MEMORY_S = 5.0
@@ -78,10 +79,15 @@ class EngineLoad(Struct, frozen=True, kw_only=True):
     """Share of the slots' tokens that hold something, 0 to 1."""
     prefix_usage: float = 0.0
     """Share of the prefix cache's blocks that hold something, 0 to 1."""
+    prefix_tokens: int = 0
+    """What the prefix cache can hold."""
+    reading_tokens: int = 0
+    """Left of the prompt that is being read."""
     rate: TokenRate = TokenRate()
     prefill_tokens_per_s: float = 0.0
     """Speed of reading prompts while at it; 0 if not known yet."""
     hits: HitRatio = HitRatio()
     use: Utilisation = Utilisation()
+    drafted: Drafted = Drafted()
     max_running: int = 0
     draining: bool = False

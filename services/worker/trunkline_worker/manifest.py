@@ -24,22 +24,36 @@ class FileRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sha256: str
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Written last, so a folder with a manifest was complete when it was made."""
 
     model: str
     kind: ModelKind
     variant: Precision
-    licence: str
-    package: str
-    version: str
-    wheel_sha256: str
+    licence: str = ""
+    package: str = ""
+    """Of the catalogue's models, with the next two: where the weights came from."""
+    version: str = ""
+    wheel_sha256: str = ""
     converter_version: int
     files: tuple[FileRecord, ...]
+    source: str = ""
+    """Of all others: the name of the file or folder that it was made from."""
+    source_sha256: str = ""
+    """Over everything that it was made from, adapters included."""
+    adapters: tuple[str, ...] = ()
+    """Names of the LoRA folders that are merged into it."""
 
     @property
     def revision(self) -> str:
         return revision_of(self.files)
+
+    @property
+    def remedy(self) -> str:
+        """What to do when the folder is not as it was."""
+        if self.source:
+            return f"prepare it again from {self.source} with `trunkline models prepare`"
+        return f"run `trunkline models prepare {self.model}` again"
 
     @property
     def size_bytes(self) -> int:
@@ -91,6 +105,6 @@ def check_files(manifest: Manifest, folder: Path) -> None:
     for file in manifest.files:
         path = folder / file.name
         if not path.is_file():
-            raise ModelError(f"{path} is missing; run `trunkline models prepare {manifest.model}` again")
+            raise ModelError(f"{path} is missing; {manifest.remedy}")
         if path.stat().st_size != file.size_bytes or sha256_of(path) != file.sha256:
-            raise ModelError(f"{path} is damaged; run `trunkline models prepare {manifest.model}` again")
+            raise ModelError(f"{path} is damaged; {manifest.remedy}")

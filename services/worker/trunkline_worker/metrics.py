@@ -55,8 +55,9 @@ class WorkerMetrics(Collector):
             self._count(model, usage)
             self.serving.failed(model, usage)
 
-    def embedded(self, model: str, prompt_tokens: int) -> None:
-        self._requests.labels(model, "embedded").inc()
+    def read(self, model: str, finish: str, prompt_tokens: int) -> None:
+        """Count a call that was answered at once: embedded, classified, reranked."""
+        self._requests.labels(model, finish).inc()
         self._tokens.labels(model, "prompt").inc(prompt_tokens)
 
     @contextmanager

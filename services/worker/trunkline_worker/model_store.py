@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from msgspec import Struct
 
 from trunkline_kit.errors import ModelError, TrunklineError
-from trunkline_worker.catalogue import CatalogueModel, ModelKind, find_model
+from trunkline_worker.catalogue import CatalogueModel, ModelKind, find_model, in_catalogue
+from trunkline_worker.convert.origin import Origin
 from trunkline_worker.convert.precision import Precision
 from trunkline_worker.genai_config import GenaiConfig, read_genai_config
 from trunkline_worker.manifest import (
@@ -21,6 +23,10 @@ from trunkline_worker.manifest import (
 )
 
 _OWN_FOLDER = "path:"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(\+[a-z0-9][a-z0-9._-]{0,63})*")
+"""Of a model: also its folder's name, and part of an address. What follows a plus is merged into it."""
+_PREFERRED = (Precision.Q8, Precision.Q4, Precision.F16, Precision.F32)
+"""Which variant a model of one's own is opened in when nobody says."""
 
 
 class ModelFolder(Struct, frozen=True, kw_only=True):
@@ -54,7 +60,25 @@ def models_folder(home: Path) -> Path:
 
 
 def variant_folder(home: Path, model: CatalogueModel, variant: Precision) -> Path:
-    return models_folder(home) / model.name / variant.value
+    return named_folder(home, model.name, variant)
+
+
+def named_folder(home: Path, name: str, variant: Precision) -> Path:
+    """Of a model of the catalogue or one's own."""
+    return models_folder(home) / name / variant.value
+
+
+def own_variants(home: Path, name: str) -> tuple[Precision, ...]:
+    """In which variants a model that is not of the catalogue is prepared, the preferred one first."""
+    if not NAME.fullmatch(name) or in_catalogue(name):
+        return ()
+    return tuple(one for one in _PREFERRED if (named_folder(home, name, one) / MANIFEST).is_file())
+
+
+def require_known(home: Path, name: str) -> None:
+    """Raises ModelNotFound unless the catalogue has the model or it is prepared."""
+    if not own_variants(home, name):
+        find_model(name)
 
 
 def open_model(home: Path, name: str, variant: Precision | None = None) -> ModelFolder:
@@ -65,15 +89,14 @@ def open_model(home: Path, name: str, variant: Precision | None = None) -> Model
     """
     if name.startswith(_OWN_FOLDER):
         return _open_own(Path(name.removeprefix(_OWN_FOLDER)).expanduser())
-    model = find_model(name)
-    folder = variant_folder(home, model, variant or model.default)
-    manifest = _check(folder, model)
+    folder = _prepared_folder(home, name, variant)
+    manifest = _check(folder, name)
     return ModelFolder(
-        name=model.name,
+        name=name,
         path=folder,
-        kind=model.kind,
+        kind=manifest.kind,
         variant=manifest.variant.value,
-        licence=model.licence,
+        licence=manifest.licence,
         revision=manifest.revision,
         config=read_genai_config(folder),
     )
@@ -90,7 +113,16 @@ def is_prepared(home: Path, model: CatalogueModel, variant: Precision) -> bool:
     if not folder.is_dir():
         return False
     try:
-        return _check(folder, model).wheel_sha256 == model.source.sha256
+        return _check(folder, model.name).wheel_sha256 == model.source.sha256
+    except ModelError:
+        return False
+
+
+def is_made_from(home: Path, origin: Origin, variant: Precision) -> bool:
+    """The same for a model that is not of the catalogue."""
+    folder = named_folder(home, origin.name, variant)
+    try:
+        return folder.is_dir() and _check(folder, origin.name).source_sha256 == origin.sha256
     except ModelError:
         return False
 
@@ -135,13 +167,27 @@ def _missing(manifest: Manifest, folder: Path) -> str:
     return ""
 
 
-def _check(folder: Path, model: CatalogueModel) -> Manifest:
-    again = f"run `trunkline models prepare {model.name}`"
+def _prepared_folder(home: Path, name: str, variant: Precision | None) -> Path:
+    """Raises ModelNotFound for a name that nobody knows, ModelError for a variant that one's own model is not in."""
+    own = own_variants(home, name)
+    if not own:
+        model = find_model(name)
+        return variant_folder(home, model, variant or model.default)
+    if variant is not None and variant not in own:
+        there = ", ".join(own)
+        raise ModelError(
+            f"{name} is prepared as {there}, not as {variant}; set `variant: {own[0]}`,"
+            f" or prepare it again with `--variant {variant}`"
+        )
+    return named_folder(home, name, variant or own[0])
+
+
+def _check(folder: Path, name: str) -> Manifest:
     if not folder.is_dir():
-        raise ModelError(f"{model.name} is not prepared in {folder}; {again}")
+        raise ModelError(f"{name} is not prepared in {folder}; run `trunkline models prepare {name}`")
     manifest = read_manifest(folder)
     if manifest.converter_version != CONVERTER_VERSION:
-        raise ModelError(f"{folder} was made by another version of the converter; {again}")
+        raise ModelError(f"{folder} was made by another version of the converter; {manifest.remedy}")
     check_files(manifest, folder)
     return manifest
 
@@ -152,17 +198,22 @@ def _open_own(folder: Path) -> ModelFolder:
             f"{folder} is not a folder; `path:` takes one with model.onnx, tokenizer.json, genai_config.json"
         )
     config = read_genai_config(folder)
-    section = config.model.decoder or config.model.encoder
-    graph = "model.onnx" if section is None else section.filename
+    graph = config.model.graph
     for name in (graph, "tokenizer.json"):
         if not (folder / name).is_file():
             raise ModelError(f"{folder} has no {name}; it needs {graph}, tokenizer.json and genai_config.json")
     return ModelFolder(
         name=folder.name,
         path=folder,
-        kind=ModelKind.EMBED if config.model.decoder is None else ModelKind.GENERATE,
+        kind=_kind(config),
         variant="own",
         licence="",
         revision=revision_of(records_of(folder)),
         config=config,
     )
+
+
+def _kind(config: GenaiConfig) -> ModelKind:
+    if config.model.classifier is not None:
+        return ModelKind.CLASSIFY
+    return ModelKind.EMBED if config.model.decoder is None else ModelKind.GENERATE

@@ -10,6 +10,7 @@ from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, 
 from trunkline_worker.logprobs import logprobs
 from trunkline_worker.runtimes.base import Logits
 from trunkline_worker.sampling import Sampler
+from trunkline_worker.speculation import Drafter
 from trunkline_worker.stopping import StopMatcher
 from trunkline_worker.tokenizer import IncrementalDetokenizer, TextCodec
 
@@ -54,6 +55,8 @@ class Sequence:
         """Hashes of the prompt's blocks."""
         self.cached = 0
         """Tokens of the prompt that the prefix cache gave; before the start, what it would have given on arrival."""
+        self._answer_ids: list[int] = []
+        self._drafter: Drafter | None = None
         self._limits = limits
         room = limits.slot_tokens - len(request.prompt_ids)
         self._most = min(request.max_tokens, room) if request.max_tokens else room
@@ -109,6 +112,7 @@ class Sequence:
     def take(self, token_id: int, row: Logits, now_s: float) -> Delta:
         """Append a sampled token; the delta says what became certain, and whether this was the last."""
         self.last_id = token_id
+        self._answer_ids.append(token_id)
         self.generated += 1
         self.spent.completion_tokens += 1
         text = "" if self._ends(token_id) else self._stops.push(self._text.push((token_id,)))
@@ -127,6 +131,14 @@ class Sequence:
             matched_stop=self._stops.matched if finish is not None else "",
             timing=None if finish is None else self._timing(now_s),
         )
+
+    def drafter(self) -> Drafter:
+        """What drafts are made of, up to the newest token. Made when it is first asked for: most answers never do."""
+        if self._drafter is None:
+            self._drafter = Drafter(self.request.prompt_ids)
+        for token_id in self._answer_ids[len(self._drafter) - self.prompt_tokens :]:
+            self._drafter.push(token_id)
+        return self._drafter
 
     def end(self, finish: FinishReason, now_s: float) -> Delta:
         """The last delta of a request that did not end by itself; text that was held back comes out."""

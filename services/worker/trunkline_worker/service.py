@@ -1,4 +1,4 @@
-"""`trunkline.worker.v1` over an engine or an embedder: decode, call, encode."""
+"""`trunkline.worker.v1` over an engine: decode, call, encode."""
 
 # ruff: noqa: ARG002, N802 - names and parameters are the protocol's
 
@@ -14,14 +14,13 @@ from msgspec import structs
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline.worker.v1.worker_service_pb2_grpc import WorkerServiceServicer
-from trunkline_kit.errors import InvalidRequest, TrunklineError, Unavailable, Unsupported
+from trunkline_kit.clock import Clock
+from trunkline_kit.errors import TrunklineError, Unavailable, Unsupported
 from trunkline_kit.parts import Kit
 from trunkline_worker.answers import Answers
 from trunkline_worker.catalogue import ModelKind
-from trunkline_worker.embedding import Embedder
 from trunkline_worker.engine import Engine
 from trunkline_worker.generation import GenerationRequest, Usage
-from trunkline_worker.load import EngineLoad
 from trunkline_worker.metrics import WorkerMetrics
 from trunkline_worker.spans import record_phases
 from trunkline_worker.wire import Intake, generation_request, load_response, says_more
@@ -34,6 +33,12 @@ _INLINE_BYTES = 4_000
 """A larger request is tokenised in a thread; a smaller one holds the event loop for a few milliseconds at most."""
 _IDLE_LOAD_S = 1.0
 """An idle worker's token rate still falls, so its load is sent again after this long at the latest."""
+
+_KINDS = {
+    ModelKind.GENERATE: pb.MODEL_KIND_GENERATE,
+    ModelKind.EMBED: pb.MODEL_KIND_EMBED,
+    ModelKind.CLASSIFY: pb.MODEL_KIND_CLASSIFY,
+}
 
 
 class GenerateService(WorkerServiceServicer):
@@ -58,7 +63,7 @@ class GenerateService(WorkerServiceServicer):
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
         """The request's deltas, one message each."""
-        asked = structs.replace(await self._tokenised(request), deadline_s=self._deadline_s(context))
+        asked = structs.replace(await self._tokenised(request), deadline_s=deadline_s(context, self._clock))
         usage, unfinished = Usage(prompt_tokens=len(asked.prompt_ids), completion_tokens=0), asked.choices
         answers = Answers(request, asked, self._codec)
         meter = self._metrics.serving.begin(self._info.model, self._clock.monotonic_s())
@@ -86,20 +91,23 @@ class GenerateService(WorkerServiceServicer):
         raise Unsupported(f"{self._info.model} generates; it cannot embed", param="model")
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        return await refuse_classify(self._info.model, context)
+        raise Unsupported(f"{self._info.model} generates; it cannot classify", param="model")
+
+    async def Rerank(self, request: pb.RerankRequest, context: Context) -> pb.RerankResponse:
+        raise Unsupported(f"{self._info.model} generates; it cannot rerank", param="model")
 
     async def Abort(self, request: pb.AbortRequest, context: Context) -> pb.AbortResponse:
         return pb.AbortResponse(found=self._engine.abort(request.request_id))
 
     async def GetLoad(self, request: pb.GetLoadRequest, context: Context) -> AsyncIterator[pb.GetLoadResponse]:
         """The load now, then whenever it changed, at most every `min_interval_ms`, until the caller leaves."""
-        interval_s = load_interval_s(request)
-        last: pb.GetLoadResponse | None = None
+        interval_s, loop = load_interval_s(request), asyncio.get_running_loop()
+        last, told_s = None, loop.time()
         while self._engine.failure is None:
             load = load_response(self._engine.load, self._clock.monotonic_s())
-            news = says_more(load, last)
+            news = says_more(load, last) or is_due(request, loop.time() - told_s)
             if news:
-                last = load
+                last, told_s = load, loop.time()
                 yield load
             if self._closing:
                 return
@@ -126,75 +134,11 @@ class GenerateService(WorkerServiceServicer):
             return generation_request(request, self._intake)
         return await asyncio.to_thread(generation_request, request, self._intake)
 
-    def _deadline_s(self, context: Context) -> float | None:
-        """When the caller's time is over, by this process's clock."""
-        left_s: float | None = context.time_remaining()
-        return None if left_s is None else self._clock.monotonic_s() + left_s
 
-
-class EmbedService(WorkerServiceServicer):
-    """A worker whose model makes vectors."""
-
-    def __init__(self, embedder: Embedder, info: pb.GetModelInfoResponse, metrics: WorkerMetrics) -> None:
-        self._embedder = embedder
-        self._info = info
-        self._metrics = metrics
-        self._draining = False
-        self._closing = False
-
-    def close(self) -> None:
-        """The server is about to stop: refuse new work and end the load streams."""
-        self._draining = self._closing = True
-
-    async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
-        raise Unsupported(f"{self._info.model} makes vectors; it cannot generate", param="model")
-        yield  # type: ignore[unreachable]  # makes this a generator, as the generated code expects
-
-    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
-        if self._draining:
-            raise Unavailable("this worker is draining; send the request to another one", retry_after_s=1.0)
-        made = await self._embedder.embed(list(request.texts))
-        self._metrics.embedded(self._info.model, made.prompt_tokens)
-        vectors = made.vectors.astype("<f4", copy=False)
-        return pb.EmbedResponse(
-            embeddings=[pb.Embedding(vector_f32=vector.tobytes()) for vector in vectors],
-            prompt_tokens=made.prompt_tokens,
-            encoder_id=f"{self._info.model}@{self._info.revision}",
-            truncated_texts=made.truncated_texts,
-        )
-
-    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        return await refuse_classify(self._info.model, context)
-
-    async def Abort(self, request: pb.AbortRequest, context: Context) -> pb.AbortResponse:
-        if not request.request_id:
-            raise InvalidRequest("request_id is empty", param="request_id")
-        return pb.AbortResponse(found=False)
-
-    async def GetLoad(self, request: pb.GetLoadRequest, context: Context) -> AsyncIterator[pb.GetLoadResponse]:
-        interval_s = load_interval_s(request)
-        last: pb.GetLoadResponse | None = None
-        while True:
-            load = load_response(self.load(), 0.0)
-            if load != last:
-                last = load
-                yield load
-            if self._closing:
-                return
-            await asyncio.sleep(interval_s)
-
-    async def GetModelInfo(self, request: pb.GetModelInfoRequest, context: Context) -> pb.GetModelInfoResponse:
-        return self._info
-
-    async def Drain(self, request: pb.DrainRequest, context: Context) -> pb.DrainResponse:
-        """Embeddings take milliseconds: those under way end by themselves."""
-        self._draining = True
-        return pb.DrainResponse(finished=self._embedder.waiting, cancelled=0)
-
-    def load(self) -> EngineLoad:
-        under_way = self._embedder.waiting
-        running = min(1, under_way)
-        return EngineLoad(running=running, waiting=under_way - running, max_running=1, draining=self._draining)
+def deadline_s(context: Context, clock: Clock) -> float | None:
+    """When the caller's time is over, by this process's clock."""
+    left_s: float | None = context.time_remaining()
+    return None if left_s is None else clock.monotonic_s() + left_s
 
 
 def _is_guided(request: pb.GenerateRequest) -> bool:
@@ -206,12 +150,10 @@ def load_interval_s(request: pb.GetLoadRequest) -> float:
     return max(10, request.min_interval_ms or _LOAD_INTERVAL_MS) / 1000
 
 
-async def refuse_classify(model: str, context: Context) -> pb.ClassifyResponse:
-    text = f"{model} has no classifier heads; routes are classified by the router service"
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
-    raise AssertionError("abort does not return")
+def is_due(request: pb.GetLoadRequest, silent_s: float) -> bool:
+    """Whether something has to be said though nothing has changed."""
+    return request.heartbeat_ms > 0 and silent_s * 1000 >= request.heartbeat_ms
 
 
 def model_info(kind: ModelKind, context_tokens: int, vocabulary_size: int) -> pb.GetModelInfoResponse:
-    wire_kind = pb.MODEL_KIND_GENERATE if kind is ModelKind.GENERATE else pb.MODEL_KIND_EMBED
-    return pb.GetModelInfoResponse(kind=wire_kind, context_tokens=context_tokens, vocabulary_size=vocabulary_size)
+    return pb.GetModelInfoResponse(kind=_KINDS[kind], context_tokens=context_tokens, vocabulary_size=vocabulary_size)

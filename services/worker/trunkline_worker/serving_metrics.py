@@ -59,7 +59,10 @@ class RequestMeter:
             self._metrics.first_token.labels(self._model).observe(now_s - self._begun_s)
         last_s = self._last_s.get(delta.index)
         if last_s is not None:
-            self._metrics.between_tokens.labels(self._model).observe(now_s - last_s)
+            # Several tokens of one step share its time.
+            each_s = (now_s - last_s) / len(delta.token_ids)
+            for _ in delta.token_ids:
+                self._metrics.between_tokens.labels(self._model).observe(each_s)
         self._last_s[delta.index] = now_s
         begun_s, tokens = self._firsts.get(delta.index, (now_s, -1))
         self._firsts[delta.index] = (begun_s, tokens + len(delta.token_ids))
@@ -189,6 +192,11 @@ def _load_metrics(loads: Mapping[str, EngineLoad]) -> Iterator[Metric]:
     queried, found = each(lambda load: load.hits.queried_tokens), each(lambda load: load.hits.found_tokens)
     yield _counter("vllm:prefix_cache_queries", "Prompt tokens looked up in the prefix cache", queried, name)
     yield _counter("vllm:prefix_cache_hits", "Prompt tokens found in the prefix cache", found, name)
+    drafts, draft_tokens = each(lambda load: load.drafted.drafts), each(lambda load: load.drafted.tokens)
+    yield _counter("vllm:spec_decode_num_drafts", "Drafts verified", drafts, name)
+    yield _counter("vllm:spec_decode_num_draft_tokens", "Tokens of those drafts", draft_tokens, name)
+    accepted = each(lambda load: load.drafted.accepted)
+    yield _counter("vllm:spec_decode_num_accepted_tokens", "Of those, what came true", accepted, name)
     text = "Share of the prefix cache's memory in use"
     yield _gauge("trunkline_worker_prefix_usage_ratio", text, each(lambda load: load.prefix_usage))
 

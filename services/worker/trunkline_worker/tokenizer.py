@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -16,6 +17,9 @@ from trunkline_kit.errors import InvalidRequest, ModelError, Unsupported
 
 _RENDER_ERRORS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What a template may raise: its own refusals, the sandbox's, and those of the expressions it is made of."""
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
+_SPACE = "\u2581"
+"""SentencePiece's letter for a space."""
 _REPLACEMENT = "\ufffd"
 """What a decoder puts for bytes that are no character yet."""
 
@@ -97,6 +101,8 @@ class ModelTokenizer:
         self._config = config
         self._template = None if config.chat_template is None else compile_template(config.chat_template)
         self._byte_of = _byte_alphabet()
+        self._falls_back = bool(getattr(tokenizer.model, "byte_fallback", False))
+        """Tokens spell text as SentencePiece does, and bytes that no token has as `<0x0A>`."""
         self._longest_token = max(map(len, tokenizer.get_vocab()), default=1)
         added = tokenizer.get_added_tokens_decoder()
         self._control_tokens = tuple(one.content for one in added.values() if one.special and len(one.content) > 1)
@@ -125,6 +131,9 @@ class ModelTokenizer:
         piece = self._tokenizer.id_to_token(token_id)
         if piece is None:
             return b""
+        if self._falls_back:
+            byte = _BYTE_TOKEN.fullmatch(piece)
+            return bytes.fromhex(byte[1]) if byte else piece.replace(_SPACE, " ").encode()
         if all(character in self._byte_of for character in piece):
             return bytes(self._byte_of[character] for character in piece)
         return piece.encode()

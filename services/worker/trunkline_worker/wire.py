@@ -163,6 +163,8 @@ def load_response(load: EngineLoad, now_s: float) -> pb.GetLoadResponse:
         max_running=load.max_running,
         draining=load.draining,
         prefill_tokens_per_s=load.prefill_tokens_per_s,
+        prefix_cache_tokens=load.prefix_tokens,
+        reading_tokens=load.reading_tokens,
     )
 
 

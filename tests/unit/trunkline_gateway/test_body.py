@@ -70,3 +70,11 @@ def test_text_that_is_no_text_is_refused_also_where_we_do_not_look():
     with pytest.raises(InvalidRequest, match="not valid JSON"):
         decode(b'{"model":"m","messages":[{"content":"\xff"}]}', msgspec.json.Decoder(ChatControl))
     decode('{"model":"m","messages":[{"content":"ÿ"}]}'.encode(), msgspec.json.Decoder(ChatControl))
+
+
+def test_a_server_that_wants_it_otherwise_gets_it_so():
+    def adapt(members):
+        members["max_tokens"] = members.pop("max_completion_tokens")
+
+    body = b'{"model":"m","max_completion_tokens": 5,"x":[1, 2]}'
+    assert rebuilt(body, "real", ask_usage=False, adapt=adapt) == b'{"model":"real","x":[1, 2],"max_tokens":5}'

@@ -5,6 +5,7 @@ import pytest
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.catalogue import build
 from trunkline_gateway.config import ExtraKey, GatewayConfig
+from trunkline_gateway.dialects.canonical import Dialect
 from trunkline_kit.config import decode
 from trunkline_kit.errors import ModelNotFound
 from trunkline_kit.settings import Settings
@@ -60,3 +61,24 @@ def test_an_offer_knows_its_deployments_and_where_it_may_lead(catalogue):
     assert big.watch.outlier is not None
     assert big.watch.breaker.failures == 7
     assert catalogue.offers["small"].watch.outlier is None, "nobody to compare it with"
+
+
+def test_targets_know_what_their_models_can_do():
+    deployments = [
+        {"provider": "up", "model": "o3-mini"},
+        {"provider": "up", "model": "o3-mini", "context_tokens": 5, "profile": {"tools": False}},
+        {"provider": "groq", "model": "llama"},
+        {"provider": "up", "model": "llama"},
+    ]
+    tree = {
+        "providers": {"up": {"kind": "openai"}, "groq": {"kind": "openai", "preset": "groq"}},
+        "models": {"m": {"deployments": deployments}},
+    }
+    offer = build(GatewayConfig.from_settings(decode(tree, Settings)), 0).offers["m"]
+    assert [target.context_tokens for target in offer.targets] == [200_000, 5, None, None]
+    cannot = [frozenset() if target.profile is None else target.profile.cannot for target in offer.targets]
+    assert cannot[0] >= {"images", "sampling"}
+    assert cannot[1] == cannot[0] | {"tools"}
+    assert cannot[2] >= {"logprobs", "choices"}
+    assert cannot[3] == frozenset()
+    assert offer.lacks[Dialect.CHAT].each == tuple(cannot)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trunkline_gateway.chunks import chunk_of, error_of, is_meaningful, look
+from trunkline_gateway.chunks import chunk_of, error_of, is_meaningful, lenient, look
 from trunkline_gateway.usage import TOKENS_MAX
 from trunkline_kit.errors import UpstreamError
 
@@ -93,3 +93,18 @@ def test_errors_of_any_shape_have_a_message():
     assert error_of(b'{"message":"m","code":429}').code == 429
     assert error_of(b'"plain"').message == '"plain"'
     assert not chunk_of(b'{"error":null,"choices":[]}').error
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (rb'"\ud83d"', rb'"\ufffd"'),
+        (rb'"\\ud83d"', rb'"\\ud83d"'),
+        (rb'"\\\uD83D\n"', rb'"\\\ufffd\n"'),
+        (rb'"\n\udC00"', rb'"\n\ufffd"'),
+        (b'"\xf0\x9f"', '"\ufffd"'.encode()),
+        (b'"plain"', b'"plain"'),
+    ],
+)
+def test_only_what_cannot_be_text_is_replaced(data, expected):
+    assert lenient(data) == expected

@@ -62,7 +62,6 @@ def test_everything_that_does_nothing_yet_is_said_once():
     )
     places = [line.split(":")[0] for line in unenforced(tree)]
     assert places == [
-        "providers.up.bills_after_disconnect",
         "policies.p.guardrails.output",
         "policies.p.guardrails.input",
         "policies.p.cache.semantic",

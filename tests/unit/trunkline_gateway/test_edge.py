@@ -77,6 +77,7 @@ async def test_an_answer_that_has_begun_is_not_begun_again(caplog):
 async def test_over_the_bound_only_the_api_is_refused():
     sent, _ = await called(answering(), scope(), limit=0)
     assert sent[0]["status"] == 503
+    assert (await called(answering(), scope("/v2/rerank"), limit=0))[0][0]["status"] == 503
     assert (await called(answering(), scope("/livez"), limit=0))[0][0]["status"] == 200
 
 

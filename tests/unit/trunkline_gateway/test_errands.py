@@ -54,6 +54,9 @@ class Giving:
     async def release(self):
         pass
 
+    def ending(self):
+        return []
+
     def cut(self):
         self.cuts += 1
 

@@ -29,6 +29,7 @@ from trunkline_gateway.fleet.planning import Planner
 from trunkline_gateway.hashing import Hasher
 from trunkline_gateway.http_app import http_app, routes_of
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
+from trunkline_gateway.moderation import Moderator
 from trunkline_gateway.openapi import document
 from trunkline_gateway.pipeline import Parts, Pipeline, State
 from trunkline_gateway.prices.pricing import Pricing
@@ -94,6 +95,7 @@ def pipeline_of(clock, registry):
             tracing=Tracing(),
             clock=clock,
             bookkeeper=Bookkeeper(None, clock, registry),
+            moderator=Moderator(Clients(None, None, None, {}), meters),
         )
         config = GatewayConfig.from_settings(decode(TREE, Settings))
         catalogue = build(config, 0)

@@ -54,7 +54,7 @@ async def test_a_key_that_was_rotated_in_its_file_is_taken_up(pool, config, secr
     after = await pool.providers(config)
     assert after["keyed"] is not before["keyed"]
     assert after["open"] is before["open"]
-    assert after["keyed"].inner._account._session.headers["authorization"] == "Bearer sk-second"
+    assert after["keyed"].inner.inner._account._session.headers["authorization"] == "Bearer sk-second"
     assert (await pool.providers(config))["keyed"] is after["keyed"]
 
 
@@ -63,3 +63,14 @@ async def test_a_key_that_is_gone_keeps_the_old_providers(pool, config, secret):
     secret.unlink()
     with pytest.raises(ConfigError, match="cannot be read"):
         await pool.providers(config)
+
+
+async def test_a_configuration_that_cannot_be_opened_leaves_everything_as_it_was(pool, config, secret):
+    before = await pool.providers(config)
+    tree = {
+        "open": {"kind": "openai", "base_url": "http://127.0.0.1:2/v1"},
+        "z": {"kind": "openai", "api_key": "env:NO"},
+    }
+    with pytest.raises(ConfigError, match="env:NO"):
+        await pool.providers(GatewayConfig.from_settings(decode({"providers": tree}, Settings)))
+    assert dict(await pool.providers(config)) == before

@@ -46,6 +46,17 @@ def test_prompts_and_inputs_too():
         "/input/2",
     ]
     assert text_parts(Surface.COMPLETION, encoded(prompt=[1, 2])) == ()
+    assert [part.path for part in text_parts(Surface.MODERATION, encoded(input=["a"]))] == ["/input/0"]
+
+
+def test_every_member_of_a_document_is_read_and_can_be_redacted():
+    body = encoded(query="q", documents=["a", {"text": "b", "by": {"name/s": ["c"]}}])
+    found = [(part.path, part.text) for part in text_parts(Surface.RERANK, body)]
+    places = ["/query", "/documents/0", "/documents/1/text", "/documents/1/by/name~1s/0"]
+    assert found == list(zip(places, "qabc", strict=True))
+    cuts = [Cut(place, 0, 1, "[X]") for place in places]
+    out = msgspec.json.decode(redacted(Surface.RERANK, body, cuts))
+    assert out == {"query": "[X]", "documents": ["[X]", {"text": "[X]", "by": {"name/s": ["[X]"]}}]}
 
 
 @given(st.text(min_size=6, max_size=12))
@@ -68,3 +79,20 @@ def test_redactions_inside_parts_and_plain_prompts():
 def test_what_cannot_be_read_is_the_callers():
     with pytest.raises(InvalidRequest):
         text_parts(Surface.CHAT, b"[")
+
+
+def test_instructions_items_and_results_of_tools_of_a_response():
+    body = encoded(
+        instructions="be nice",
+        input=[
+            {"role": "user", "content": [{"type": "input_text", "text": "look"}]},
+            {"type": "function_call", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "1", "output": "result"},
+        ],
+    )
+    assert [(part.path, part.role, part.text) for part in text_parts(Surface.RESPONSES, body)] == [
+        ("/instructions", "system", "be nice"),
+        ("/input/0/content/0/text", "user", "look"),
+        ("/input/1/arguments", "user", "{}"),
+        ("/input/2/output", "user", "result"),
+    ]

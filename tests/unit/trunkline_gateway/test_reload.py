@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from trunkline_gateway.admission.opening import GateOptions, open_gate
+from trunkline_gateway.body_room import BodyRoom
 from trunkline_gateway.callers import Credentials
 from trunkline_gateway.clients import Clients
 from trunkline_gateway.config import GatewayConfig
@@ -38,6 +39,7 @@ class Holder:
         self.state = state
         self.open = OpenRequests()
         self.body_limit_bytes = self.concurrent_requests = 0
+        self.body_room = BodyRoom(0)
 
 
 def settings(secret, **more):
@@ -60,7 +62,7 @@ async def opened(config):
             tokens=await stack.enter_async_context(open_tokens(kit.clock, kit.metrics)),
         )
         reload = Reload(config, standby)
-        served = Served(Holder(await reload.first_state()), Holder(), Holder())
+        served = Served(Holder(await reload.first_state()), *(Holder() for _ in range(4)))
         reload.attach(served)
         yield reload, served
 

@@ -63,3 +63,9 @@ def test_what_is_written_can_be_read(texts):
 
 def test_newlines_inside_become_blanks():
     assert event(b'{\n"a":1}') == b'data: { "a":1}\n\n'
+
+
+@given(st.integers(1, 40), st.binary(min_size=1, max_size=200).filter(lambda data: not set(data) & set(b"\r\n")))
+def test_a_long_event_comes_whole_however_small_its_pieces(size, text):
+    data = b"data: x" + text + b"\n\ndata: next\n\n"
+    assert parsed([data[at : at + size] for at in range(0, len(data), size)]) == [b"x" + text, b"next"]

@@ -34,6 +34,11 @@ def test_a_check_nobody_knows_is_refused_with_its_path():
         compile_policies({"p": policy(SECRETS, output=(Check(check="secretz", on_fail=OnFail.FLAG),))})
 
 
+def test_names_of_our_own_are_refused():
+    with pytest.raises(ConfigError, match=r"policies\.@all"):
+        compile_policies({"@all": policy()})
+
+
 def test_a_reaction_that_input_cannot_have_is_refused_with_its_path():
     with pytest.raises(ConfigError, match=r"policies\.p\.guardrails\.input\[1\]\.on_fail: `retry` mends answers"):
         compile_policies({"p": policy(PII, Check(check="secrets", on_fail=OnFail.RETRY))})

@@ -132,6 +132,14 @@ async def test_only_checks_that_run_are_listed(service):
     assert reply.version == (await service.Reload(pb.ReloadRequest(), None)).version
 
 
+async def test_every_check_runs_for_those_without_a_policy_and_only_flags(service):
+    reply = await service.CheckInput(ask("@all", TOKEN), None)
+    assert (reply.action, list(reply.checks)) == (pb.ACTION_FLAG, ["secrets"])
+    service.use(compile_policies({"p": Policy()}))
+    assert (await service.CheckInput(ask("@all", TOKEN), None)).action == pb.ACTION_FLAG
+    assert list((await service.CheckInput(ask("p", TOKEN), None)).checks) == []
+
+
 async def test_another_table_judges_from_the_next_call_on(service):
     before = (await service.Reload(pb.ReloadRequest(), None)).version
     service.use(compile_policies({"block": Policy()}))

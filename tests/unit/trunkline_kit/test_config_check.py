@@ -32,6 +32,23 @@ def test_a_sound_configuration_has_no_findings():
         ({"keys": [{"id": "k", "secret": "env:K", "limits": [{}]}]}, "keys[0].limits[0]: needs exactly one of"),
         ({"keys": [{"id": "k", "secret": "env:K", "limits": [{"tokens": 1}]}]}, "tokens needs per_s"),
         ({"stores": {"redis": "redis://:pw@host:1"}}, "stores.redis: holds a password"),
+        (
+            {"models": {"a": {"deployments": [{"provider": "local", "model": "m", "profile": "nobody"}]}}},
+            "models.a.deployments[0].profile: no built-in profile `nobody`; there are any, ",
+        ),
+        (
+            {"models": {"a": {"deployments": [{"provider": "local", "model": "m", "profile": {"like": "x"}}]}}},
+            "models.a.deployments[0].profile: no built-in profile `x`",
+        ),
+        ({"providers": {"local": {"kind": "azure", "base_url": "https://r.test"}}}, "providers.local: needs exactly"),
+        (
+            {"providers": {"local": {"kind": "azure", "base_url": "https://r.test/openai/v1", "api_key": "env:K"}}},
+            "providers.local: base_url is the resource's own address",
+        ),
+        (
+            {"providers": {"local": {"kind": "litellm", "provider": "x", "parameters": {"api_base": "http://y"}}}},
+            "providers.local: parameters cannot have api_base",
+        ),
     ],
 )
 def test_what_leads_nowhere_is_an_error(changes, expected):
@@ -109,3 +126,13 @@ def test_so_they_are_of_keys_models_and_end_users():
 def test_no_fallback_may_lead_nowhere(kind):
     model = MODEL | {"fallbacks": {kind: ["huge"]}}
     assert findings(Level.ERROR, models={"small": model}) == [f"models.small.fallbacks.{kind}: no model `huge`"]
+
+
+def test_canaries_alone_are_hardly_meant():
+    tree = {
+        "providers": {"p": {"kind": "worker"}},
+        "models": {"m": {"deployments": [{"provider": "p", "model": "x", "canary": True}]}},
+    }
+    assert [str(one) for one in check(decode(tree, Settings))] == [
+        "models.m.deployments: all are canaries: there is nothing to compare them with"
+    ]

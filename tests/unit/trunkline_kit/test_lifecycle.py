@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 
@@ -144,3 +145,15 @@ async def test_work_that_loses_a_cancellation_is_cancelled_again(monkeypatch, fa
             if fails:
                 raise RuntimeError("the block went wrong")
     assert len(lost) == 2
+
+
+def test_what_is_there_at_the_start_is_not_gone_over_again():
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+
+    async def main():
+        return gc.get_threshold(), gc.get_freeze_count()
+
+    threshold, count = run(main)
+    assert threshold == lifecycle.COLLECT_AFTER
+    assert count > frozen
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)

@@ -128,3 +128,9 @@ def test_one_object_is_checked_by_itself():
 def test_what_is_not_to_be_written(spec, paths):
     assert [path for path, _ in refusals_of(spec)] == paths
     assert not paths or not list(problems_of(spec)), "what has it is served"
+
+
+@pytest.mark.parametrize("group", ["orgs", "teams", "projects"])
+def test_names_of_our_own_are_nobody_elses(group):
+    settings = decode({group: {"~shadow": {}}}, Settings)
+    assert [path for path, _ in tenant_problems(settings)] == [f"{group}.~shadow"]

@@ -145,3 +145,10 @@ def test_what_can_only_be_continued_in_one_place_goes_nowhere_else():
 
 def test_every_rule_is_in_the_table():
     assert set(SCORERS) == {"weighted", "least_busy", "least_cost", "prefix_affinity"}
+
+
+def test_what_an_account_keeps_goes_to_any_deployment_of_it():
+    some = [Candidate(key=f"{account}/{name}", account=account) for account in ("up", "spare") for name in "xy"]
+    found = arrange(weighted, Wanted(only="up"), some, dice())
+    assert sorted(found.order) == [0, 1]
+    assert found.rulings[0].keys == ("spare/x", "spare/y")

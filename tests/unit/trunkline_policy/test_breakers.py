@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from trunkline_policy import breakers
 from trunkline_policy.breakers import SOUND, Phase, Terms, abandoned, admitted, failed, opened, succeeded, told
 
 TERMS = Terms(failures=3, open_s=4.0, open_s_max=20.0, probe_s=10.0)
@@ -135,3 +136,20 @@ class AnyLife(RuleBasedStateMachine):
 
 TestAnyLife = AnyLife.TestCase
 TestAnyLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@given(opened_s=st.floats(0, 100), until_s=st.floats(0, 200), own_until_s=st.floats(0, 200), openings=st.integers(0, 5))
+def test_what_is_heard_never_shortens_what_is_known(opened_s, until_s, own_until_s, openings):
+    own = breakers.Breaker(openings=openings, opened_s=1.0, open_until_s=own_until_s)
+    heard = breakers.heard(own, opened_s, until_s)
+    assert heard.open_until_s == max(until_s, own_until_s)
+    assert heard.openings == max(1, openings)
+    assert breakers.heard(heard, opened_s, until_s) == heard, "told twice it is told once"
+
+
+def test_after_what_was_heard_a_probe_decides():
+    heard = breakers.heard(breakers.SOUND, 10.0, 20.0)
+    assert [heard.phase(moment).value for moment in (19.9, 20.0)] == ["open", "half_open"]
+    assert breakers.succeeded(heard, 9.0) is heard, "sent before it opened"
+    assert breakers.succeeded(heard, 20.0) == breakers.SOUND
+    assert breakers.failed(heard, 20.0, 21.0, breakers.Terms(open_s=5)).open_until_s == 31.0, "twice as long"

@@ -139,6 +139,13 @@ def test_no_tokens_cost_only_the_request(rate):
     assert cost_nusd(Tokens(), Price(rates=rate)) == rate.request_nusd
 
 
+@given(tokens(), rates, st.integers(1, 100))
+def test_search_units_cost_as_many_requests(used, rate, searches):
+    searched = replace(used, searches=searches)
+    once = cost_nusd(used, Price(rates=rate))
+    assert cost_nusd(searched, Price(rates=rate)) == once + (searches - 1) * rate.request_nusd
+
+
 @given(tokens(), rates, st.sampled_from(WIDE), st.integers(1, 1000))
 def test_more_tokens_never_cost_less(used, rate, name, more):
     grown = replace(used, **{name: getattr(used, name) + more})

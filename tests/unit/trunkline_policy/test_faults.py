@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from trunkline_policy.faults import (
     AGAIN,
+    BAD_CREDENTIALS,
     OF_THE_DEPLOYMENT,
     OF_THE_MODEL,
     RETRY_AFTER_S_MAX,
@@ -44,6 +45,7 @@ words = st.sampled_from(["", "insufficient_quota", "rate_limit_exceeded", "conte
         (400, "unknown_parameter", None),
         (413, "", None),
         (422, "", None),
+        (498, "", FailureKind.POLICY),
     ],
 )
 def test_statuses(status, code, kind):
@@ -63,7 +65,13 @@ def test_every_answer_means_something_and_what_cannot_succeed_is_never_tried_aga
 
 @pytest.mark.parametrize(
     "message",
-    ["This model's maximum context length is 4096 tokens.", "prompt is too long: 9 > 8", "exceeds the Context Window"],
+    [
+        "This model's maximum context length is 4096 tokens.",
+        "prompt is too long: 9 > 8",
+        "exceeds the Context Window",
+        "Input is too long for requested model.",
+        "too many tokens: total number of tokens cannot exceed 4081",
+    ],
 )
 def test_servers_without_a_code_for_it_say_it_in_words(message):
     assert kind_of_status(400, "400", "BadRequestError", message) is FailureKind.CONTEXT
@@ -80,6 +88,14 @@ def test_the_kinds_are_told_apart():
     assert FailureKind.ACCOUNT not in OF_THE_DEPLOYMENT | AGAIN
     assert kind_of_refusal("", "content_filter") is FailureKind.POLICY
     assert kind_of_refusal("other") is None
+
+
+@pytest.mark.parametrize("reason", sorted(BAD_CREDENTIALS | {"BILLING_DISABLED", "CONSUMER_SUSPENDED"}))
+@pytest.mark.parametrize("status", [400, 403])
+def test_googles_reasons_say_more_than_its_statuses(status, reason):
+    assert kind_of_status(status, reason) is FailureKind.ACCOUNT
+    assert kind_of_status(400, "", "FAILED_PRECONDITION") is FailureKind.UNFIT
+    assert kind_of_status(400, "", "INVALID_ARGUMENT") is None
 
 
 @given(st.floats(0, RETRY_AFTER_S_MAX, allow_nan=False))

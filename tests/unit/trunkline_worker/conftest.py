@@ -1,5 +1,6 @@
 """Two models small enough to make in a moment, in the formats the real ones come in."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from gguf import GGUFWriter
 from prometheus_client import CollectorRegistry
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from trunkline_kit.clock import ManualClock
@@ -115,6 +116,32 @@ def tiny_bert(tmp_path_factory) -> Path:
     tokenizer.enable_truncation(64)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tiny_bert, tmp_path_factory) -> Callable[[int], Path]:
+    """Makes a BertForSequenceClassification of so many labels, with a tokenizer that takes pairs."""
+
+    def make(labels: int, **config: object) -> Path:
+        folder = tmp_path_factory.mktemp("classifier")
+        random = np.random.default_rng(9)
+        tensors = load_file(tiny_bert / "model.safetensors")
+        for name, shape in (("bert.pooler.dense", (HIDDEN, HIDDEN)), ("classifier", (labels, HIDDEN))):
+            tensors[f"{name}.weight"] = random.standard_normal(shape).astype(np.float32) * 0.3
+            tensors[f"{name}.bias"] = random.standard_normal(shape[:1]).astype(np.float32)
+        save_file(tensors, folder / "model.safetensors")
+        described = msgspec.json.decode((tiny_bert / "config.json").read_bytes()) | config
+        (folder / "config.json").write_bytes(msgspec.json.encode(described))
+        tokenizer = Tokenizer.from_file(str(tiny_bert / "tokenizer.json"))
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+        )
+        tokenizer.save(str(folder / "tokenizer.json"))
+        return folder
+
+    return make
 
 
 def _bert_tensors(random, words: int) -> dict[str, np.ndarray]:

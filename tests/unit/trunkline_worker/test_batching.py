@@ -124,6 +124,17 @@ def test_chunks_shrink_while_others_decode():
     assert sizes[1:].count(30) >= 8
 
 
+def test_what_is_left_of_the_prompt_that_is_read_is_told():
+    batch = batcher(chunk_tokens=32)
+    batch.add(ask("long", "x" * 95))
+    told = [(batch.load().waiting_tokens, batch.load().reading_tokens)]
+    for _ in range(3):
+        batch.step()
+        told.append((batch.load().waiting_tokens, batch.load().reading_tokens))
+    assert told == [(96, 0), (0, 64), (0, 32), (0, 0)]
+    assert batch.load().prefix_tokens == 16 * 64
+
+
 def test_a_long_prompt_does_not_stall_the_others():
     batch = batcher(chunk_tokens=10)
     batch.add(ask("short", "abcdefghi"))

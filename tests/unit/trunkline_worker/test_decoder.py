@@ -1,5 +1,7 @@
 """The graph against the equations, written out once more in numpy."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from gguf import GGUFWriter
@@ -10,6 +12,7 @@ from trunkline_worker.convert.decoder import build_decoder
 from trunkline_worker.convert.folder import convert
 from trunkline_worker.convert.gguf_weights import GgufWeights
 from trunkline_worker.convert.precision import Precision
+from trunkline_worker.manifest import CONVERTER_VERSION
 from trunkline_worker.model_store import open_model
 from trunkline_worker.runtimes.onnx import OnnxDecoder, SlotConfig
 from trunkline_worker.runtimes.session import SessionConfig
@@ -41,11 +44,11 @@ def test_float32_is_the_equations(decoders, tiny_gguf):
     np.testing.assert_allclose(decoders[Precision.F32].prefill(0, IDS, 0), expected, atol=2e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("precision", [Precision.F16, Precision.Q8])
+@pytest.mark.parametrize("precision", [Precision.F16, Precision.Q8, Precision.Q4])
 def test_other_precisions_are_near(decoders, precision):
     exact = decoders[Precision.F32].prefill(0, IDS, 0).copy()
     near = decoders[precision].prefill(0, IDS, 0)
-    assert np.corrcoef(exact, near)[0, 1] > 0.99
+    assert np.corrcoef(exact, near)[0, 1] > (0.97 if precision is Precision.Q4 else 0.99)
 
 
 @pytest.mark.parametrize("precision", list(Precision))
@@ -70,8 +73,37 @@ def test_chunks_and_neighbours_change_no_bit(decoders):
     assert (decoder.decode([3], [10])[0] == together[0]).all()
 
 
-def test_tied_weights_are_stored_once(tiny_gguf):
-    graph = build_decoder(GgufWeights(tiny_gguf), Precision.Q8)
+def test_four_bits_change_nothing_between_several_and_little_alone(decoders):
+    decoder = decoders[Precision.Q4]
+    whole = decoder.prefill(0, IDS, 0).copy()
+    decoder.prefill(2, IDS[:4], 0)
+    assert (decoder.prefill(2, IDS[4:], 4) == whole).all()
+    for slot in range(3):
+        decoder.prefill(slot, IDS[: 9 - slot], 0)
+    together = decoder.decode([3, 4, 5], [10, 9, 8]).copy()
+    decoder.prefill(0, IDS[:9], 0)
+    decoder.prefill(1, IDS[:8], 0)
+    assert (decoder.decode([3, 4], [10, 9]) == together[:2]).all()
+    decoder.prefill(0, IDS[:9], 0)
+    np.testing.assert_allclose(decoder.decode([3], [10])[0], together[0], atol=0.05 * np.abs(together).max())
+
+
+PINS = {Precision.Q8: "0f1c782587468c5b", Precision.F16: "c3d83d642b6b8059", Precision.F32: "35c8efa2c73aa1d8"}
+"""Digests of the graphs of CONVERTER_VERSION 2: another graph needs another version, and all convert anew."""
+
+
+@pytest.mark.parametrize("precision", list(PINS))
+def test_the_graphs_are_those_of_this_converter_version(tiny_gguf, precision):
+    assert CONVERTER_VERSION == 2
+    graph, digest = build_decoder(GgufWeights(tiny_gguf), precision), hashlib.sha256()
+    for part in (*graph._inputs, *graph._outputs, *graph._nodes, *graph._constants.values()):
+        digest.update(part.SerializeToString(deterministic=True))
+    assert digest.hexdigest()[:16] == PINS[precision]
+
+
+@pytest.mark.parametrize("precision", [Precision.Q8, Precision.Q4])
+def test_tied_weights_are_stored_once(tiny_gguf, precision):
+    graph = build_decoder(GgufWeights(tiny_gguf), precision)
     names = [name for name in graph._constants if name.startswith(("embedding", "head"))]
     assert sorted(names) == ["embedding.codes", "embedding.scales"]
 
@@ -102,8 +134,8 @@ def reference(weights: GgufWeights, ids: list[int]) -> np.ndarray:
     for layer in range(shape.layers):
         part = lambda name, at=layer: weights.matrix(f"blk.{at}.{name}.weight")  # noqa: E731
         h = _norm(x, part("attn_norm"), shape.norm_epsilon)
-        q = _rotate(_heads(h @ weights.attention_matrix(f"blk.{layer}.attn_q.weight", shape.heads).T, shape), angles)
-        k = _rotate(_heads(h @ weights.attention_matrix(f"blk.{layer}.attn_k.weight", shape.kv_heads).T, shape), angles)
+        q = _rotate(_heads(h @ weights.matrix(f"blk.{layer}.attn_q.weight").T, shape), angles)
+        k = _rotate(_heads(h @ weights.matrix(f"blk.{layer}.attn_k.weight").T, shape), angles)
         v = _heads(h @ part("attn_v").T, shape)
         group = shape.heads // shape.kv_heads
         k, v = np.repeat(k, group, 0), np.repeat(v, group, 0)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from trunkline_kit.errors import InvalidRequest, ModelError, Overloaded
+from trunkline_kit.errors import ModelError
 from trunkline_worker.catalogue import MINILM
 from trunkline_worker.convert.encoder import BertWeights
 from trunkline_worker.convert.folder import convert
 from trunkline_worker.convert.precision import Precision
-from trunkline_worker.embedding import EmbedConfig, OnnxEncoder, open_embedder
+from trunkline_worker.embedding import EmbedConfig, OnnxEncoder
 from trunkline_worker.model_store import open_model
 from trunkline_worker.runtimes.session import SessionConfig
 from trunkline_worker.tokenizer import read_tokenizer
@@ -58,16 +58,6 @@ def test_long_texts_are_cut_and_counted(encoders):
         encoder.max_tokens = 256
     assert (made.prompt_tokens, made.truncated_texts) == (8 + 3, 1)
     np.testing.assert_allclose(made.vectors[0], same.vectors[0], atol=1e-6)
-
-
-async def test_calls_are_bounded(encoders):
-    async with open_embedder(encoders[Precision.Q8], EmbedConfig(max_waiting=0)) as embedder:
-        with pytest.raises(Overloaded, match="0 places"):
-            await embedder.embed(["a"])
-    async with open_embedder(encoders[Precision.Q8], EmbedConfig()) as embedder:
-        assert (await embedder.embed(["a", "b"])).vectors.shape == (2, 64)
-        with pytest.raises(InvalidRequest, match="1 to 2048"):
-            await embedder.embed([])
 
 
 def test_another_model_is_refused(tmp_path):

@@ -19,7 +19,7 @@ def test_what_is_counted():
     metrics.ended("m", last(FinishReason.LENGTH))
     metrics.ended("m", last(None))
     metrics.left("m", USAGE)
-    metrics.embedded("e", 7)
+    metrics.read("e", "embedded", 7)
     metrics.failed("m", Usage(prompt_tokens=10, completion_tokens=0))
     value = registry.get_sample_value
     assert value("trunkline_worker_requests_total", {"model": "m", "finish": "length"}) == 1
@@ -47,6 +47,6 @@ def test_two_workers_of_one_process_share_a_registry():
     registry = CollectorRegistry()
     first = worker_metrics(registry, ManualClock())
     assert worker_metrics(registry, ManualClock()) is first
-    first.embedded("a", 1)
+    first.read("a", "embedded", 1)
     page = generate_latest(registry).decode()
     assert page.count("# TYPE trunkline_worker_requests_total") == 1

@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trunkline_worker.convert.precision import BLOCK, quantise, restore
+from trunkline_worker.convert.precision import (
+    BLOCK,
+    Precision,
+    quantise,
+    quantise_to_four_bits,
+    restore,
+    restore_four_bits,
+)
 
 matrices = arrays(
     np.float32,
@@ -27,3 +34,28 @@ def test_quantising_twice_changes_nothing_more(matrix):
 
 def test_zeros_stay_zeros():
     assert not restore(quantise(np.zeros((2, BLOCK), np.float32))).any()
+
+
+@given(matrices)
+def test_four_bits_are_off_by_half_of_a_sixteenth_on_average(matrix):
+    restored = restore_four_bits(quantise_to_four_bits(matrix))
+    blocks = matrix.reshape(-1, BLOCK)
+    step = (blocks.max(-1) - blocks.min(-1)) / 15
+    error = np.sqrt(np.square(restored.reshape(-1, BLOCK) - blocks).mean(-1))
+    assert (error <= step * 0.5001 + 1e-5).all()
+
+
+@given(
+    arrays(np.int8, (2, 2 * BLOCK), elements=st.integers(0, 15)),
+    st.floats(0.0625, 8, width=32),
+    st.floats(-5, 5, width=32),
+)
+def test_what_had_sixteen_even_values_comes_back(codes, step, low):
+    codes[:, ::BLOCK], codes[:, 1::BLOCK] = 0, 15
+    matrix = (codes * np.float32(step) + np.float32(low)).astype(np.float32)
+    np.testing.assert_allclose(restore_four_bits(quantise_to_four_bits(matrix)), matrix, atol=1e-4 * (step + abs(low)))
+
+
+def test_fewer_bits_take_fewer_bytes():
+    sizes = [one.weight_bytes for one in (Precision.Q4, Precision.Q8, Precision.F16, Precision.F32)]
+    assert sizes == sorted(sizes)

@@ -141,8 +141,8 @@ def test_a_full_disk_is_one_line(index, model, tmp_path, monkeypatch):
 
 def test_a_home_that_may_not_be_written():
     error = PermissionError(errno.EACCES, "denied", "/home/x")
-    assert "/home/x may not be written" in _explain(MINILM, Precision.Q8, Path("/home/x"), error)
-    assert "cannot prepare all-minilm-l6-v2: " in _explain(MINILM, Precision.Q8, Path("/h"), OSError(errno.EIO, "io"))
+    assert "/home/x may not be written" in _explain(MINILM.name, 0, Path("/home/x"), error)
+    assert "cannot prepare all-minilm-l6-v2: " in _explain(MINILM.name, 0, Path("/h"), OSError(errno.EIO, "io"))
 
 
 def test_an_unknown_name(tmp_path):

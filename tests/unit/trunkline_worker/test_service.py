@@ -15,7 +15,7 @@ from trunkline_kit.errors import ModelError
 from trunkline_worker.app import open_worker
 from trunkline_worker.config import WorkerConfig
 from trunkline_worker.runtimes.onnx import SlotConfig
-from trunkline_worker.service import load_interval_s
+from trunkline_worker.service import is_due, is_due, load_interval_s
 
 CONFIG = WorkerConfig(
     listen="local:worker",
@@ -170,6 +170,20 @@ async def test_load_is_told_while_it_changes(stub):
     loads.cancel()
 
 
+async def test_an_idle_worker_is_heard_of_when_that_is_asked_for(stub):
+    loads = stub.GetLoad(pb.GetLoadRequest(min_interval_ms=10, heartbeat_ms=20), timeout=30)
+    said = [await loads.read() for _ in range(2)]
+    assert [one.running for one in said] == [0, 0]
+    assert said[0].prefix_cache_tokens == 16 * 64
+    loads.cancel()
+
+
+@pytest.mark.parametrize(("silent_s", "due"), [(0.0, False), (0.999, False), (1.0, True)])
+def test_a_heartbeat_is_due_after_its_time(silent_s, due):
+    assert is_due(pb.GetLoadRequest(heartbeat_ms=1000), silent_s) is due
+    assert not is_due(pb.GetLoadRequest(), silent_s)
+
+
 async def test_abort(stub):
     call = stub.Generate(chat(name="long", ignore_eos=True), timeout=30)
     await call.read()
@@ -181,9 +195,10 @@ async def test_abort(stub):
 async def test_what_this_model_cannot_do(stub):
     with pytest.raises(grpc.aio.AioRpcError, match="cannot embed"):
         await stub.Embed(pb.EmbedRequest(texts=["a"]), timeout=5)
-    with pytest.raises(grpc.aio.AioRpcError, match="no classifier heads") as refused:
+    with pytest.raises(grpc.aio.AioRpcError, match="cannot classify"):
         await stub.Classify(pb.ClassifyRequest(texts=["a"]), timeout=5)
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    with pytest.raises(grpc.aio.AioRpcError, match="cannot rerank"):
+        await stub.Rerank(pb.RerankRequest(query="a", documents=["b"]), timeout=5)
 
 
 async def test_model_info(stub):

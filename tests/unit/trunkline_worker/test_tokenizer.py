@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from trunkline_kit.errors import InvalidRequest, ModelError, Unsupported
 from trunkline_worker.convert.gguf_weights import GgufWeights
@@ -22,7 +22,8 @@ from trunkline_worker.tokenizer import (
 @pytest.fixture(scope="session")
 def codec(tiny_gguf, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
-    write_decoder_tokenizer(GgufWeights(tiny_gguf).tokenizer(), 512, folder)
+    weights = GgufWeights(tiny_gguf)
+    write_decoder_tokenizer(weights.tokenizer(), weights.token_ids(), 512, folder)
     return ModelTokenizer(read_tokenizer(folder / "tokenizer.json"), read_tokenizer_config(folder))
 
 
@@ -59,6 +60,14 @@ def test_merges_digits_and_bytes(codec):
     assert codec.token_bytes(codec.encode("é")[0]) == "é".encode()[:1]
     assert codec.token_bytes(1) == b"<|im_start|>"
     assert codec.token_bytes(10**6) == b""
+
+
+def test_sentencepiece_tokens_are_their_text():
+    vocabulary = {"<unk>": 0, "\u2581": 1, "a": 2, "<0xE2>": 3, "<0x0A>": 4, "\u2581a": 5}
+    model = models.BPE(vocab=vocabulary, merges=[("\u2581", "a")], byte_fallback=True, unk_token="<unk>")
+    codec = ModelTokenizer(Tokenizer(model), TokenizerConfig())
+    spelt = [codec.token_bytes(token) for token in range(1, 6)]
+    assert spelt == [b" ", b"a", b"\xe2", b"\n", b" a"]
 
 
 def test_the_template_makes_the_prompt(codec):

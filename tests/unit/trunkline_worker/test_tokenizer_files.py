@@ -2,13 +2,14 @@ import msgspec
 import pytest
 
 from trunkline_kit.errors import ModelError
-from trunkline_worker.convert.gguf_weights import GgufWeights
+from trunkline_worker.convert.gguf_weights import GgufWeights, TokenIds
 from trunkline_worker.convert.tokenizer_files import write_decoder_tokenizer, write_encoder_tokenizer
 from trunkline_worker.tokenizer import read_tokenizer, read_tokenizer_config
 
 
 def test_a_decoders_files(tiny_gguf, tmp_path):
-    write_decoder_tokenizer(GgufWeights(tiny_gguf).tokenizer(), 512, tmp_path)
+    weights = GgufWeights(tiny_gguf)
+    write_decoder_tokenizer(weights.tokenizer(), weights.token_ids(), 512, tmp_path)
     config = read_tokenizer_config(tmp_path)
     assert (config.bos_token, config.eos_token, config.model_max_length) == ("<|im_start|>", "<|im_end|>", 512)
     tokenizer = read_tokenizer(tmp_path / "tokenizer.json")
@@ -17,9 +18,9 @@ def test_a_decoders_files(tiny_gguf, tmp_path):
 
 
 def test_another_way_of_splitting_is_refused(tiny_gguf, tmp_path):
-    source = msgspec.structs.replace(GgufWeights(tiny_gguf).tokenizer(), pre_tokenizer="qwen2")
-    with pytest.raises(ModelError, match="splits by 'qwen2'"):
-        write_decoder_tokenizer(source, 512, tmp_path)
+    source = msgspec.structs.replace(GgufWeights(tiny_gguf).tokenizer(), pre_tokenizer="tekken")
+    with pytest.raises(ModelError, match=r"splits by 'tekken'; the converter knows gpt-2, .*beside the GGUF file"):
+        write_decoder_tokenizer(source, TokenIds(), 512, tmp_path)
 
 
 def test_an_encoders_padding_and_cutting_are_left_out(tiny_bert, tmp_path):

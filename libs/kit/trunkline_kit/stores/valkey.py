@@ -8,10 +8,14 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.driver_info import DriverInfo
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from trunkline_kit.errors import ConfigError, StoreUnavailable
 from trunkline_kit.stores.valkey_url import WRONG_SCHEME, Cluster, cluster_of, plain_url
+
+DOWN = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What a client raises where the store does not do what it is asked. A cluster of which no node can be reached, or
+that serves only some slots, raises what is no RedisError."""
 
 
 class ValkeyOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,7 +85,7 @@ async def ping_valkey(client: Redis) -> str:
     """The server's version, for `/readyz`. Raises StoreUnavailable."""
     try:
         info = await client.info("server")
-    except (RedisError, OSError, TimeoutError) as error:
+    except DOWN as error:
         raise StoreUnavailable(f"Valkey does not answer: {type(error).__name__}") from error
     version = info.get("valkey_version")
     if version:

@@ -18,8 +18,15 @@ from types import FunctionType
 from typing import Protocol
 
 from trunkline_gateway import body as bodies
-from trunkline_gateway.openai_types import ChatControl, CompletionControl, MessagesControl
-from trunkline_gateway.prompt import text_parts
+from trunkline_gateway.openai_types import (
+    ChatControl,
+    CompletionControl,
+    MessagesControl,
+    ModerationControl,
+    RerankControl,
+    ResponsesControl,
+)
+from trunkline_gateway.prompt import DECLARED, text_parts
 from trunkline_gateway.providers.base import Call
 from trunkline_kit.errors import InvalidRequest
 from trunkline_policy import estimates
@@ -38,9 +45,9 @@ PIECE_CHARS = 20_000
 """Text is counted in pieces: tiktoken panics on a million spaces, and takes quadratic time for fewer. Each cut is worth
 a token at most."""
 COUNTS_AT_ONCE = 2
-PER_MESSAGE, PER_REPLY = 3, 3
-"""Tokens around each message and before the answer (OpenAI cookbook, "How to count tokens with tiktoken", read
-2026-11-24)."""
+PER_MESSAGE, PER_REPLY = 4, 3
+"""Tokens around each message, its role among them, and before the answer (OpenAI cookbook, "How to count tokens with
+tiktoken", read 2026-11-24)."""
 _ASIDE = ("tools", "functions", "response_format")
 """Members that providers put into the prompt in a form of their own, about as long as their JSON."""
 
@@ -75,6 +82,10 @@ class Tokenizers:
             return counted(tokenizer, call)
         async with self._counting:
             return await asyncio.to_thread(counted, tokenizer, call)
+
+    async def knows(self, provider_model: str) -> bool:
+        """Whether it has a tokenizer for this model."""
+        return bool(await self._encoding_of(provider_model))
 
     async def _encoding_of(self, provider_model: str) -> str:
         known = self._names.get(provider_model)
@@ -146,7 +157,7 @@ def counted(tokenizer: Tokenizer, call: Call) -> int | None:
         members = bodies.members_of(call.body)
     except InvalidRequest:
         return None
-    texts = [part.text for part in parts]
+    texts = [part.text for part in parts if part.role is not DECLARED]
     texts += [bytes(members[name]).decode(errors="replace") for name in _ASIDE if name in members]
     total = _tokens(tokenizer, texts)
     if total is None:
@@ -155,6 +166,11 @@ def counted(tokenizer: Tokenizer, call: Call) -> int | None:
     control = call.control
     if isinstance(control, (ChatControl, MessagesControl)):
         return total + PER_MESSAGE * len(control.messages) + PER_REPLY
+    if isinstance(control, ResponsesControl):
+        items = 1 if isinstance(control.input, str) else len(control.input)
+        return total + PER_MESSAGE * items + PER_REPLY
+    if isinstance(control, (RerankControl, ModerationControl)):
+        return total
     given = control.prompt if isinstance(control, CompletionControl) else control.input
     return total + (0 if isinstance(given, str) else sum(_ids(item) for item in given))
 

@@ -1,16 +1,16 @@
 """Between the pipeline and admission: what a request will use, whose limits it meets, what it did use."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
 from trunkline_gateway.admission.admission import Demand
 from trunkline_gateway.admission.estimation import Estimate, Estimator
 from trunkline_gateway.admission.exact import Tokenizers
-from trunkline_gateway.admission.levels import Rule
+from trunkline_gateway.admission.levels import Measure, Rule
 from trunkline_gateway.admission.rulebook import Rulebook
-from trunkline_gateway.admission.sizing import Question, Size, Tools
+from trunkline_gateway.admission.sizing import BY_SIZE, Question, Size, Tools
 from trunkline_gateway.admission.waiting import Place, WaitingRoom
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.catalogue import Catalogue, Offer
@@ -19,6 +19,7 @@ from trunkline_gateway.prices.charges import is_charged, lasted_us, reported, sa
 from trunkline_gateway.prices.durations import Durations
 from trunkline_gateway.prices.pricing import Billing, Pricing
 from trunkline_gateway.providers.base import Call
+from trunkline_gateway.surface import UNCHARGED
 from trunkline_gateway.turn import Reservation, Turn
 from trunkline_kit.clock import Clock
 from trunkline_kit.settings import Route
@@ -43,22 +44,30 @@ class Gate:
         self._estimator = estimator
         self._durations = Durations()
         self._clock = clock
-        self._tools = Tools(estimator=estimator, durations=self._durations, tokenizers=Tokenizers(), clock=clock)
+        self.tools = Tools(estimator=estimator, durations=self._durations, tokenizers=Tokenizers(), clock=clock)
 
-    async def admit(self, turn: Turn, call: Call, found: Offer | Route, terms: Terms) -> None:
+    async def admit(
+        self, turn: Turn, call: Call, found: Offer | Route, terms: Terms, measures: Collection[Measure] = tuple(Measure)
+    ) -> None:
         """Reserve for a request, before anything is done for it. Without limits on its way this is a few lookups.
 
-        Raises what `Admission.admit` raises.
+        `measures`: those that can be told already; each is to be reserved once. Raises what `Admission.admit` raises.
         """
         rules = terms.rulebook.of_caller(turn.principal, turn.end_user or call.end_user, turn.tags)
         if isinstance(found, Offer):
             rules = (*rules, *terms.rulebook.of_model(found.name))
-        if rules:
+        if rules := tuple(rule for rule in _met(turn, rules) if rule.measure in measures):
             await self._reserve(turn, call, rules, _offers(found, terms.catalogue), terms)
+
+    async def admit_caller(self, turn: Turn, call: Call, terms: Terms) -> None:
+        """The same for a request that no model answers."""
+        rules = _met(turn, terms.rulebook.of_caller(turn.principal, turn.end_user or call.end_user, turn.tags))
+        if rules:
+            await self._reserve(turn, call, rules, (), terms)
 
     async def admit_model(self, turn: Turn, call: Call, offer: Offer, terms: Terms) -> None:
         """Reserve what the model itself limits, once a route has led to it: one more call, where there is a limit."""
-        rules = terms.rulebook.of_model(offer.name)
+        rules = _met(turn, terms.rulebook.of_model(offer.name))
         if rules:
             await self._reserve(turn, call, rules, (offer,), terms)
 
@@ -109,7 +118,7 @@ class Gate:
             pricing=terms.pricing,
             when_down=terms.rulebook.when_down(turn.principal),
         )
-        size = Size(self._tools, question)
+        size = Size(self.tools, question)
         if size.estimate is not None and self.admission.near(size.demand):
             await size.count()
         admitted = await self.room.admit(size.demand, _place_of(turn), size.count)
@@ -126,6 +135,13 @@ class Gate:
         duration_us = lasted_us(turn, turn.final, asyncio.get_running_loop().time())
         self._durations.learn(place, duration_us)
         return Billing(team=turn.principal.team, duration_us=duration_us)
+
+
+def _met(turn: Turn, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Those that count for this request: what costs nothing meets none that depends on its size."""
+    if turn.surface not in UNCHARGED:
+        return rules
+    return tuple(rule for rule in rules if rule.measure not in BY_SIZE)
 
 
 def _place_of(turn: Turn) -> Place | None:
@@ -154,7 +170,7 @@ def _wasted(turn: Turn, estimate: Estimate | None) -> Iterator[tuple[tuple[str, 
     """Where and what attempts used that were given up while the provider worked on them, and for how long."""
     for tried in wasted(turn):
         read = 0 if estimate is None else estimate.input_tokens
-        tokens = Tokens(uncached_input=read, output=said_tokens(tried.pieces))
+        tokens = reported(tried.billed) or Tokens(uncached_input=read, output=said_tokens(tried.pieces))
         yield tried.target.place, tokens, lasted_us(turn, tried, asyncio.get_running_loop().time())
 
 

@@ -9,7 +9,13 @@ from trunkline_gateway.admission.estimation import Estimate, Estimator
 from trunkline_gateway.admission.exact import Tokenizers
 from trunkline_gateway.admission.levels import Measure, Rule
 from trunkline_gateway.catalogue import Offer
-from trunkline_gateway.openai_types import ChatControl, CompletionControl, MessagesControl
+from trunkline_gateway.openai_types import (
+    ChatControl,
+    CompletionControl,
+    MessagesControl,
+    RerankControl,
+    ResponsesControl,
+)
 from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.durations import Durations
 from trunkline_gateway.prices.pricing import Billing, Pricing
@@ -21,7 +27,13 @@ from trunkline_policy.costs import Tokens
 
 _GUESS_SHARE = 4
 """A request of whose output nothing is known reserves at most this part of a limit."""
+DOCUMENTS_PER_SEARCH = 100
+"""Documents in one search unit; long ones count several times (Cohere, "How does Cohere's pricing work?", read
+2026-11-25)."""
 BY_SIZE = frozenset({Measure.TOKENS, Measure.BUDGET})
+BY_COUNT = frozenset(Measure) - BY_SIZE
+HERE_S = 60.0
+"""The longest that a request takes which no model answers."""
 OUTPUT_MAX = 2**31 - 1
 """Tokens; a caller that allows more means: as many as there are."""
 
@@ -99,15 +111,17 @@ class Size:
             when_down=question.when_down,
             # Also all of the wait that is over: better a hold too long than one given up under a request.
             wait_s=question.turn.principal.queue_wait_s or 0.0,
-            total_s=max(offer.timeouts.total_s for offer in question.offers),
+            total_s=max((offer.timeouts.total_s for offer in question.offers), default=HERE_S),
             tokens=estimate.tokens if estimate else 0,
             cost_nusd=self._dearest_nusd(estimate) if estimate else None,
         )
 
     def _dearest_nusd(self, estimate: Estimate) -> int | None:
         """What the request costs where it costs most, among all places it may go to; None if none has a price."""
-        pricing, team = self._question.pricing, self._question.turn.principal.team
-        tokens = Tokens(uncached_input=estimate.input_tokens, output=estimate.output_tokens)
+        question = self._question
+        pricing, team = question.pricing, question.turn.principal.team
+        searches = searches_of(question.call)
+        tokens = Tokens(uncached_input=estimate.input_tokens, output=estimate.output_tokens, searches=searches)
         now_s = self._tools.clock.now_s()
         costs = []
         for one in _targets(self._question.offers):
@@ -116,6 +130,11 @@ class Size:
             billing = Billing(team=team, duration_us=likely_us)
             costs.append(pricing.cost(*place, tokens, now_s, billing))
         return max((cost.cost_nusd for cost in costs if not cost.unpriced), default=None)
+
+
+def searches_of(call: Call) -> int:
+    """Search units that reranking takes at least; 0 for everything else."""
+    return -(-len(call.control.documents) // DOCUMENTS_PER_SEARCH) if isinstance(call.control, RerankControl) else 0
 
 
 def _targets(offers: Iterable[Offer]) -> Mapping[Target, None]:
@@ -130,6 +149,8 @@ def output_max_of(call: Call) -> int | None:
         allowed = control.max_tokens if control.max_completion_tokens is None else control.max_completion_tokens
     elif isinstance(control, (CompletionControl, MessagesControl)):
         allowed = control.max_tokens
+    elif isinstance(control, ResponsesControl):
+        allowed = control.max_output_tokens
     else:
         allowed = None
     return None if allowed is None else min(max(0, allowed), OUTPUT_MAX)

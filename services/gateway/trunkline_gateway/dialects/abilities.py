@@ -18,6 +18,7 @@ from trunkline_gateway.dialects.canonical import (
     ToolResult,
 )
 from trunkline_kit.errors import Unsupported
+from trunkline_kit.profiles import Profile
 
 _CHAT, _MESSAGES, _RESPONSES = Dialect.CHAT, Dialect.MESSAGES, Dialect.RESPONSES
 
@@ -97,6 +98,11 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     temperature_max: float = 2.0
     output_tokens_max: int = 4096
     """What a model is asked for where the protocol needs a number and the caller gave none."""
+
+
+def narrowed(abilities: Abilities, profile: Profile | None) -> Abilities:
+    """A protocol's, as far as a profile leaves them or says otherwise."""
+    return abilities if profile is None else msgspec.structs.replace(abilities, **profile.changes)
 
 
 def field_name(request: Request, name: str) -> str:

@@ -8,6 +8,7 @@ from trunkline_gateway.dialects import messages_wire as wire
 from trunkline_gateway.dialects.abilities import Abilities, field_name, refuse, suited
 from trunkline_gateway.dialects.anthropic_turns import mark_of, turns_of
 from trunkline_gateway.dialects.canonical import Dialect, Request, ThinkingMode, ToolMode
+from trunkline_gateway.dialects.claude_thinking import refuse_beside_thinking, room_for
 from trunkline_kit.errors import InvalidRequest, Unsupported
 
 ABILITIES = Abilities(
@@ -48,6 +49,7 @@ THINKING_TOKENS_MIN = 1024
 BUDGETS_TOKENS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
 """Efforts for models that take a number only. Our own scale; an answer's limit cuts it down."""
 
+_OFF = "disabled"
 _EFFORTS = {"minimal": "low"}
 """Anthropic's scale begins at low."""
 _NO_ARGUMENTS = Raw(b'{"type":"object","properties":{}}')
@@ -81,6 +83,8 @@ def encode_request(request: Request, abilities: Abilities, provider_model: str) 
     request = suited(request, abilities)
     limit = request.output_tokens_max or abilities.output_tokens_max
     thinking, effort = _thinking(request, abilities, limit)
+    if thinking is not None and thinking.type != _OFF:
+        thinking, limit = _beside(request, thinking, limit)
     sampling, structure = request.sampling, request.structure
     form = wire.OutputFormat(schema=structure.schema) if structure is not None and structure.schema else None
     body = _encode(
@@ -151,16 +155,40 @@ def _thinking(request: Request, abilities: Abilities, limit: int) -> tuple[wire.
     display = {"": None, "none": "omitted"}.get(asked.summary, "summarized")
     effort = _EFFORTS.get(asked.effort, asked.effort) or None
     if asked.mode is ThinkingMode.OFF:
-        return wire.Thinking(type="disabled"), effort if abilities.thinking_effort else None
+        # A model that decides itself does not think unless it is told to, and has no switch for it.
+        switch = wire.Thinking(type=_OFF) if abilities.thinking_budget else None
+        return switch, effort if abilities.thinking_effort else None
+    if asked.budget_tokens is not None and not abilities.thinking_budget:
+        return wire.Thinking(type="adaptive", display=display), effort or _nearest(asked.budget_tokens)
     if asked.budget_tokens is None and abilities.thinking_effort:
         wants = asked.mode is not None or (asked.effort and request.dialect is not Dialect.MESSAGES)
         return wire.Thinking(type="adaptive", display=display) if wants else None, effort
     if asked.budget_tokens is None and asked.mode is not ThinkingMode.ON and not asked.effort:
         return None, None
     budget = asked.budget_tokens or BUDGETS_TOKENS.get(asked.effort or "medium", BUDGETS_TOKENS["medium"])
-    room = limit - 1 if asked.budget_tokens is None else budget
+    is_limited = asked.budget_tokens is None and request.output_tokens_max is not None
+    room = limit - 1 if is_limited else budget
     if min(budget, room) < THINKING_TOKENS_MIN:
         name = field_name(request, "output_tokens_max")
         raise Unsupported(f"this model thinks only where {name} is over {THINKING_TOKENS_MIN}", param=name)
     switch = wire.Thinking(type="enabled", budget_tokens=min(budget, room), display=display)
     return switch, effort if abilities.thinking_effort else None
+
+
+def _beside(request: Request, thinking: wire.Thinking, limit: int) -> tuple[wire.Thinking, int]:
+    """The thinking as it fits into the limit, and the limit. Raises Unsupported for what does not go with thinking."""
+    if request.dialect is not Dialect.MESSAGES:
+        refuse_beside_thinking(request)
+    budget = thinking.budget_tokens
+    if budget is None or request.output_tokens_max is not None:
+        return thinking, limit
+    if request.thinking is not None and request.thinking.budget_tokens is not None:
+        return thinking, budget + limit
+    budget, limit = room_for(budget, limit)
+    return msgspec.structs.replace(thinking, budget_tokens=budget), limit
+
+
+def _nearest(budget_tokens: int) -> str:
+    """The least effort that this many tokens are enough for; the scale begins at low."""
+    efforts = [name for name in BUDGETS_TOKENS if name not in _EFFORTS]
+    return next((name for name in efforts if budget_tokens <= BUDGETS_TOKENS[name]), efforts[-2])

@@ -12,9 +12,16 @@ import msgspec
 from trunkline_gateway.dialects import (
     anthropic_answers,
     anthropic_requests,
+    bedrock_answers,
+    bedrock_requests,
     chat_answers,
     chat_requests,
     chat_stream,
+    cohere_answers,
+    cohere_requests,
+    gemini_answers,
+    gemini_models,
+    gemini_requests,
     messages_answers,
     messages_requests,
     messages_stream,
@@ -142,8 +149,32 @@ ANTHROPIC = Provider(
     abilities=anthropic_requests.ABILITIES,
     dropped=anthropic_requests.DROPPED,
 )
+GEMINI = Provider(
+    name="gemini",
+    encode_request=gemini_requests.encode_request,
+    decode_answer=gemini_answers.decode_answer,
+    open_stream=gemini_answers.StreamDecoder,
+    abilities=gemini_models.ABILITIES,
+    dropped=gemini_requests.DROPPED,
+)
+BEDROCK = Provider(
+    name="bedrock",
+    encode_request=bedrock_requests.encode_request,
+    decode_answer=bedrock_answers.decode_answer,
+    open_stream=bedrock_answers.StreamDecoder,
+    abilities=bedrock_requests.ABILITIES,
+    dropped=bedrock_requests.DROPPED,
+)
+COHERE = Provider(
+    name="cohere",
+    encode_request=cohere_requests.encode_request,
+    decode_answer=cohere_answers.decode_answer,
+    open_stream=cohere_answers.StreamDecoder,
+    abilities=cohere_requests.ABILITIES,
+    dropped=cohere_requests.DROPPED,
+)
 CLIENTS = (CHAT, MESSAGES, RESPONSES)
-PROVIDERS = (OPENAI, ANTHROPIC)
+PROVIDERS = (OPENAI, ANTHROPIC, GEMINI, BEDROCK, COHERE)
 PAIRS: Mapping[tuple[str, str], Pair] = {
     (client.name, provider.name): Pair(name=f"{client.name}_{provider.name}", client=client, provider=provider)
     for client in CLIENTS

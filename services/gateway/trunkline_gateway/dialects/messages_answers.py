@@ -11,7 +11,7 @@ from trunkline_gateway.dialects.frames import Head
 from trunkline_gateway.dialects.messages_requests import OWN
 from trunkline_gateway.dialects.proofs import sealed
 from trunkline_gateway.dialects.reading import UNDECODABLE
-from trunkline_kit.errors import Overloaded, TrunklineError, UpstreamError
+from trunkline_kit.errors import Overloaded, TrunklineError, Unsupported, UpstreamError
 
 STOP_REASONS = {
     FinishReason.STOP: "end_turn",
@@ -78,9 +78,17 @@ class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
     usage: wire.UsageOut
 
 
-class _Error(msgspec.Struct, frozen=True, kw_only=True):
+class _Unsupported(msgspec.Struct, frozen=True, kw_only=True):
+    """Tells Anthropic's SDK that a conversation cannot be kept for it, so that it sends all of it each time."""
+
+    unsupported: list[str]
+    error_code: str = "thread_unsupported_request"
+
+
+class _Error(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str
     message: str
+    details: _Unsupported | None = None
 
 
 class _ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -117,7 +125,9 @@ def encode_answer(answer: Answer, head: Head) -> bytes:
 def encode_error(error: TrunklineError, request_id: str = "") -> bytes:
     """The body of an error, and the data of one inside a stream."""
     kind = _ERROR_TYPES.get(error_status(error), "api_error")
-    body = _ErrorBody(error=_Error(type=kind, message=error.message), request_id=request_id)
+    threaded = isinstance(error, Unsupported) and error.param == "thread"
+    details = _Unsupported(unsupported=["thread"]) if threaded else None
+    body = _ErrorBody(error=_Error(type=kind, message=error.message, details=details), request_id=request_id)
     return b'{"type":"error",' + _encode(body)[1:]
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from trunkline_gateway.openai_types import ChatControl, CompletionControl
+from trunkline_gateway.openai_types import ChatControl, CompletionControl, ResponsesControl
 from trunkline_gateway.providers.base import Call
 from trunkline_policy.affinity import PREFIX_BYTES, key_of, prefix_key
 
@@ -41,7 +41,7 @@ def conversation_of(call: Call) -> bytes:
 def _said_by_caller(call: Call) -> bytes:
     """OpenAI's own field for what belongs together."""
     control = call.control
-    name = control.prompt_cache_key if isinstance(control, ChatControl) else None
+    name = control.prompt_cache_key if isinstance(control, (ChatControl, ResponsesControl)) else None
     return key_of(call.cache_salt, b"named", name.encode()) if name else b""
 
 
@@ -50,10 +50,14 @@ def _head(call: Call) -> tuple[bytes, bytes]:
     control = call.control
     if isinstance(control, CompletionControl):
         return b"", control.prompt[:PREFIX_BYTES].encode() if isinstance(control.prompt, str) else b""
-    if not isinstance(control, ChatControl):
+    if isinstance(control, ResponsesControl):
+        shared = [(control.instructions or "").encode()]
+        messages = [_as_item(control.input)] if isinstance(control.input, str) else control.input
+    elif isinstance(control, ChatControl):
+        shared, messages = [], control.messages
+    else:
         return b"", b""
-    shared: list[bytes] = []
-    for raw in control.messages[:LEADING_MESSAGES_MAX]:
+    for raw in messages[:LEADING_MESSAGES_MAX]:
         message = bytes(raw)
         try:
             role = _decode_role(message).role
@@ -63,3 +67,8 @@ def _head(call: Call) -> tuple[bytes, bytes]:
             return b"".join(shared), message
         shared.append(message)
     return b"".join(shared), b""
+
+
+def _as_item(text: str) -> msgspec.Raw:
+    """As it is kept, and comes again when it is continued."""
+    return msgspec.Raw(msgspec.json.encode({"role": "user", "content": text, "type": "message"}))

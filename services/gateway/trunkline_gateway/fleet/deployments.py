@@ -1,15 +1,16 @@
 """What this process has seen of every deployment: health, load and speed. Lives as long as the gateway.
 
 A deployment is a provider and its name of a model, whatever public names lead to it and however often the configuration
-is read again. Rules are in `trunkline_policy`; here they are applied at the moments things happen. Other gateways find
-out for themselves: nothing of this is shared.
+is read again. Rules are in `trunkline_policy`; here they are applied at the moments things happen. What other gateways
+find out is heard as a hint, see `sharing.py`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
 from trunkline_gateway.fleet.meters import ACCOUNT, FAILURES, OUTLIER, TOLD, FleetMeters, Place
+from trunkline_gateway.fleet.news import Kind, News
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import TrunklineError, UpstreamUnavailable
 from trunkline_kit.settings import Breaker as BreakerSettings
@@ -52,10 +53,16 @@ def watch_of(settings: BreakerSettings, peers: Sequence[Place], probe_s: float) 
 class Known:
     """Of one deployment."""
 
-    __slots__ = ("breaker", "in_flight", "record", "times", "usual_s", "why")
+    __slots__ = ("breaker", "in_flight", "is_hearsay", "record", "since_s", "times", "usual_s", "why", "worked_s")
 
     def __init__(self) -> None:
         self.breaker = breakers.SOUND
+        self.is_hearsay = False
+        """The breaker is open because of what another gateway saw."""
+        self.since_s = 0.0
+        """When the breaker was first opened by what was seen here, without a success since; 0.0 for never."""
+        self.worked_s = 0.0
+        """When the latest attempt that has worked was sent; 0.0 for never."""
         self.record = outliers.UNSEEN
         self.times = FirstTokenTimes()
         self.in_flight = 0
@@ -75,6 +82,10 @@ class Account(msgspec.Struct, frozen=True):
     why: TrunklineError
 
 
+def _nobody(_: News) -> None:
+    """Where there is only one gateway."""
+
+
 class Fleet:
     """All deployments. Moments are on the clock's monotonic hand."""
 
@@ -83,6 +94,10 @@ class Fleet:
         self.meters = meters
         self._known: dict[Place, Known] = {}
         self._accounts: dict[str, Account] = {}
+        self.places: frozenset[Place] = frozenset()
+        """All of the configuration."""
+        self.tell: Callable[[News], None] = _nobody
+        """Told what other gateways should hear."""
         meters.watch(self.states)
 
     def of(self, place: Place) -> Known:
@@ -114,8 +129,43 @@ class Fleet:
         """Nobody is to use this account for a while: never for less than was asked before."""
         until_s = self.clock.monotonic_s() + (ACCOUNT_S if asked_s is None else asked_s)
         before = self._accounts.get(provider)
-        self._accounts[provider] = Account(max(until_s, before.until_s if before else 0.0), why)
+        account = self._accounts[provider] = Account(max(until_s, before.until_s if before else 0.0), why)
         self.meters.cooled(provider, ACCOUNT)
+        self.tell(News(Kind.ACCOUNT, (provider, ""), self.clock.monotonic_s(), account.until_s))
+
+    def hear(self, news: News) -> bool:
+        """Whether this is taken for true: what has worked here since another gateway saw it counts for more.
+
+        What it closes is only what was opened on hearsay: a deployment may be out of reach from here alone. For the
+        same reason, what is open is not kept open for longer: then an attempt from here decides.
+        """
+        if news.kind is Kind.ACCOUNT:
+            return self._hear_account(news)
+        if news.place not in self.places:
+            return False
+        known = self.of(news.place)
+        if news.kind is Kind.CLOSED:
+            was_open = known.is_hearsay and news.at_s >= known.breaker.opened_s
+            if was_open:
+                known.breaker = breakers.succeeded(known.breaker, news.at_s)
+                known.is_hearsay = False
+            return was_open
+        if known.worked_s >= news.at_s or known.breaker.openings:
+            return False
+        known.breaker, known.is_hearsay = breakers.heard(known.breaker, news.at_s, news.until_s), True
+        return True
+
+    def _hear_account(self, news: News) -> bool:
+        provider = news.place[0]
+        ours = [known for place, known in self._known.items() if place[0] == provider]
+        before = self._accounts.get(provider)
+        is_known = any(place[0] == provider for place in self.places)
+        if not is_known or any(known.worked_s >= news.at_s for known in ours):
+            return False
+        if before is None or before.until_s < news.until_s:
+            why = UpstreamUnavailable(f"provider {provider!r} does not take our credentials, or has no credit left")
+            self._accounts[provider] = Account(news.until_s, why if before is None else before.why)
+        return True
 
     def judge(self, place: Place, watch: Watch) -> None:
         """Put it out if it does markedly worse than the model's other deployments, and enough of those are left."""
@@ -130,7 +180,16 @@ class Fleet:
         if known.breaker.phase(now_s) is Phase.CLOSED and outliers.may_put_out(standing, len(watch.peers), terms):
             known.breaker = breakers.opened(known.breaker, now_s, watch.breaker)
             known.record = outliers.put_out(known.record)
-            self.meters.opened(place, OUTLIER)
+            self.opened(place, OUTLIER)
+
+    def opened(self, place: Place, cause: str) -> None:
+        """By what was seen here. Others are told since when: a probe that fails is nothing new to who saw it work."""
+        known = self.of(place)
+        if known.is_hearsay or known.breaker.openings == 1:
+            known.since_s = known.breaker.opened_s
+        known.is_hearsay = False
+        self.meters.opened(place, cause)
+        self.tell(News(Kind.OPENED, place, known.since_s, known.breaker.open_until_s))
 
     def refusal(self, places: Iterable[Place]) -> TrunklineError:
         """What a caller is told when none of these may be asked now: why, of the one that may be asked soonest."""
@@ -144,7 +203,7 @@ class Fleet:
 
     def keep(self, places: Iterable[Place]) -> None:
         """Forget all others: the configuration has changed."""
-        kept = set(places)
+        kept = self.places = frozenset(places)
         # Requests that are still at one that has gone hold what is known of it themselves.
         self._known = {place: known for place, known in self._known.items() if place in kept}
         providers = {provider for provider, _ in kept}
@@ -186,7 +245,12 @@ class Flight:
         """It works: its first token is there, or its whole answer."""
         known = self._known
         took_s = self._fleet.clock.monotonic_s() - self.sent_s
-        known.breaker = breakers.succeeded(known.breaker, self.sent_s)
+        before, known.breaker = known.breaker, breakers.succeeded(known.breaker, self.sent_s)
+        known.worked_s = max(known.worked_s, self.sent_s)
+        if before.openings and not known.breaker.openings:
+            known.is_hearsay = False
+            now_s = self._fleet.clock.monotonic_s()
+            self._fleet.tell(News(Kind.CLOSED, self.place, now_s, now_s))
         if is_first_token:
             known.times.add(took_s)
         self._see(ok=True, first_token_s=took_s if is_first_token else None)
@@ -215,7 +279,7 @@ class Flight:
         before = known.breaker
         known.breaker = breakers.failed(before, self.sent_s, now_s, self._watch.breaker)
         if known.breaker.openings > before.openings:
-            self._fleet.meters.opened(self.place, FAILURES)
+            self._fleet.opened(self.place, FAILURES)
         self._see(ok=False, first_token_s=None)
 
     def given_up(self, *, outrun: bool = False) -> None:

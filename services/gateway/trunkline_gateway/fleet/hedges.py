@@ -31,9 +31,10 @@ class Hedges:
     def second(self, offer: Offer, chains: Chains[Target], turn: Turn, target: Target) -> Target | None:
         """Where to send another one: to a deployment that was not tried, else to the same one again.
 
-        None where the request's attempts or the model's extra requests are used up, or nobody may be asked.
+        None where the request's attempts or the model's extra requests are used up, its caller has gone, or nobody may
+        be asked.
         """
-        if turn.attempts >= offer.retries.max_attempts:
+        if turn.is_left or turn.attempts >= offer.retries.max_attempts:
             return None
         now_s, tried = self._fleet.clock.monotonic_s(), {one.target for one in turn.tried}
         others = [place for place in chains.places if place.model == target.model and place not in tried]

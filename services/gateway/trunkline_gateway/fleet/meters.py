@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -14,6 +14,7 @@ FAILURES, OUTLIER = "failures", "outlier"
 CAUSES = (FAILURES, OUTLIER)
 TOLD, ACCOUNT = "told", "account"
 COOLDOWNS = (TOLD, ACCOUNT)
+TAKEN, IGNORED = "taken", "ignored"
 WON, LOST, FAILED, UNAFFORDABLE = "won", "lost", "failed", "over_budget"
 HEDGES = (WON, LOST, FAILED, UNAFFORDABLE)
 """What comes of a hedge: it was faster; it was not; neither was; it could not be afforded."""
@@ -36,6 +37,15 @@ class FleetMeters:
             ("provider", "cause"),
             registry=registry,
         )
+        self._hints = Counter(
+            "trunkline_gateway_fleet_hints",
+            "News of other gateways about deployments and accounts: taken, or known better here.",
+            ("kind", "result"),
+            registry=registry,
+        )
+        self.sharing_up = Gauge(
+            "trunkline_gateway_fleet_sharing_up", "Whether news of other gateways come through.", registry=registry
+        )
         self._hedges = Counter(
             "trunkline_gateway_hedges",
             "Second requests before the first token, by what came of them; over_budget: wanted, but not sent.",
@@ -48,6 +58,9 @@ class FleetMeters:
 
     def cooled(self, provider: str, cause: str) -> None:
         self._cooldowns.labels(provider, cause).inc()
+
+    def hinted(self, kind: str, *, taken: bool) -> None:
+        self._hints.labels(kind, TAKEN if taken else IGNORED).inc()
 
     def hedged(self, model: str, result: str) -> None:
         self._hedges.labels(model, result).inc()

@@ -11,6 +11,7 @@ from trunkline_gateway.ledger.rows import CACHED, AttemptRow
 from trunkline_gateway.ledger.slots import NO_SLOT, Progress
 from trunkline_gateway.prices.charges import lasted_us, reported
 from trunkline_gateway.prices.pricing import Billing, Pricing
+from trunkline_gateway.surface import WORDLESS
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import Clock
 from trunkline_policy import estimates
@@ -40,7 +41,7 @@ class Bookkeeper:
     def price(self, turn: Turn, pricing: Pricing, answer: bytes) -> None:
         """Note what a whole answer costs, for its header, where its use was reported and has a price."""
         target, told = turn.target, reported(turn.usage)
-        if told is None:
+        if told is None and turn.surface not in WORDLESS:
             turn.said_tokens = estimates.input_tokens(len(answer), estimates.PRIORS[estimates.Script.ASCII])
         if target is None or told is None or not turn.tried:
             return

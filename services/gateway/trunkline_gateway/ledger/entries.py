@@ -124,6 +124,9 @@ def used_by(turn: Turn, tried: Tried, body: bytes) -> Used:
     The others of a request failed before they had begun to answer, unless they were wasted.
     """
     if tried.is_wasted:
+        owed = reported(tried.billed)
+        if owed is not None:
+            return Used(owed, REPORTED)
         read = turn.read_tokens or read_tokens(turn, body)
         return Used(Tokens(uncached_input=read, output=said_tokens(tried.pieces)), ESTIMATED)
     if tried is not turn.final or not is_charged(turn):
@@ -183,6 +186,7 @@ def _row(turn: Turn, tried: Tried, pricing: Pricing, ending: Ending, index: int)
         audio_output_tokens=tokens.audio_output,
         image_input_tokens=tokens.image_input,
         image_output_tokens=tokens.image_output,
+        search_units=tokens.searches,
         usage_source=used.source,
         price_version=plain(cost.version),
         cost_nusd=cost.cost_nusd,

@@ -41,7 +41,7 @@ def columns() -> tuple[str, ...]:
 
 def column_type(name: str) -> str:
     """As declared in the schema."""
-    counted = name.endswith(("_tokens", "_us", "_nusd"))
+    counted = name.endswith(("_tokens", "_us", "_nusd", "_units"))
     return _TYPES.get(name, "bigint" if counted else "text")
 
 

@@ -86,6 +86,8 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     audio_output_tokens: int = 0
     image_input_tokens: int = 0
     image_output_tokens: int = 0
+    search_units: int = 0
+    """Of reranking, where the provider counts them."""
 
 
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode

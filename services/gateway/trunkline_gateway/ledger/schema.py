@@ -65,6 +65,14 @@ ALTER TABLE usage_attempts
     ADD COLUMN image_output_tokens bigint NOT NULL DEFAULT 0;
 """,
     ),
+    Migration(
+        number=3,
+        name="search_units",
+        sql="""
+ALTER TABLE usage_attempts
+    ADD COLUMN search_units bigint NOT NULL DEFAULT 0;
+""",
+    ),
 )
 
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from trunkline_kit.errors import StoreUnavailable
+from trunkline_kit.stores.valkey import DOWN
 
 STREAM = "trunkline:{usage}:attempts"
 GROUP = "postgres"
@@ -23,7 +24,6 @@ BLOCK_S = 1.0
 """How long one read waits for entries."""
 FORGET_AFTER_S = 3600.0
 """A consumer that has nothing pending and was not heard of for so long is removed."""
-_DOWN = (RedisError, OSError, TimeoutError)
 
 
 class Entry(Struct, frozen=True):
@@ -62,7 +62,7 @@ class UsageStream:
                 pipe.xlen(STREAM)
                 answers = await pipe.execute()
                 self.entries = answers[-1]
-        except _DOWN as error:
+        except DOWN as error:
             raise _down(error) from error
 
     async def take(self) -> list[Entry]:
@@ -72,7 +72,7 @@ class UsageStream:
             found = await self._reader.xreadgroup(
                 GROUP, self._consumer, {STREAM: ">"}, count=ENTRIES_PER_READ_MAX, block=int(BLOCK_S * 1000)
             )
-        except _DOWN as error:
+        except DOWN as error:
             raise self._lost(error) from error
         listed = found.values() if isinstance(found, dict) else [entries for _, entries in found or ()]
         return [_entry(one) for entries in listed for one in _flat(entries)]
@@ -84,7 +84,7 @@ class UsageStream:
             answer = await self._client.xautoclaim(
                 STREAM, GROUP, self._consumer, self._claim_after_ms, count=ENTRIES_PER_READ_MAX
             )
-        except _DOWN as error:
+        except DOWN as error:
             raise self._lost(error) from error
         return [_entry(one) for one in answer[1] if one[1]]
 
@@ -98,7 +98,7 @@ class UsageStream:
                 pipe.xlen(STREAM)
                 answers = await pipe.execute()
                 self.entries = answers[-1]
-        except _DOWN as error:
+        except DOWN as error:
             raise _down(error) from error
 
     async def forgets_on_restart(self) -> bool:
@@ -107,7 +107,7 @@ class UsageStream:
             told = await self._client.config_get("appendonly")
         except ResponseError:
             return False
-        except _DOWN as error:
+        except DOWN as error:
             raise _down(error) from error
         return "no" in {value.decode() if isinstance(value, bytes) else value for value in told.values()}
 
@@ -118,7 +118,7 @@ class UsageStream:
             for found in await self._client.xinfo_consumers(STREAM, GROUP):
                 if not found["pending"] and found["idle"] > FORGET_AFTER_S * 1000:
                     await self._client.xgroup_delconsumer(STREAM, GROUP, found["name"])
-        except _DOWN as error:
+        except DOWN as error:
             raise self._lost(error) from error
 
     async def _ensure_group(self) -> None:

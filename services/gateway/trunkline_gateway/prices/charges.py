@@ -1,5 +1,8 @@
 """What of a request a provider charges for: one rule for limits, budgets and the ledger."""
 
+from msgspec import structs
+
+from trunkline_gateway.surface import UNCHARGED
 from trunkline_gateway.turn import Tried, Turn
 from trunkline_gateway.usage import Usage
 from trunkline_kit.errors import KeyRevoked
@@ -15,7 +18,7 @@ def is_charged(turn: Turn) -> bool:
 
     Nor by a request that the provider judged wrong, though that attempt is not one of the failures.
     """
-    return turn.outcome in CHARGED and bool(turn.tried) and not turn.final.failed
+    return turn.outcome in CHARGED and bool(turn.tried) and not turn.final.failed and turn.surface not in UNCHARGED
 
 
 def wasted(turn: Turn) -> list[Tried]:
@@ -31,8 +34,8 @@ def said_tokens(pieces: int) -> int:
 def reported(usage: Usage | None) -> Tokens | None:
     """A provider's counts as disjoint classes. An explicit 0 is a report; an object without any count is none."""
     if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
-        return None
-    return classified(
+        return Tokens(searches=usage.searches) if usage is not None and usage.search_units is not None else None
+    found = classified(
         Counts(
             prompt=usage.input_tokens,
             cache_read=usage.cached_tokens,
@@ -45,6 +48,7 @@ def reported(usage: Usage | None) -> Tokens | None:
             image_output=usage.image_output_tokens,
         )
     )
+    return structs.replace(found, searches=usage.searches) if usage.searches else found
 
 
 def lasted_us(turn: Turn, tried: Tried, loop_s: float) -> int:

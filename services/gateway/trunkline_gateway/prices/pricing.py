@@ -11,7 +11,7 @@ from trunkline_gateway.prices.rulings import Ruling, declared_rulings, in_order,
 from trunkline_gateway.prices.table import DatedPrice, Table
 from trunkline_kit.accounts import Prices, Unpriced
 from trunkline_kit.errors import ConfigError, PermissionDenied
-from trunkline_kit.providers import Provider, WorkerProvider, address_of
+from trunkline_kit.providers import Provider, WorkerProvider, address_of, listed_as
 from trunkline_kit.settings import Model
 from trunkline_policy.costs import FREE, Price, Tokens, cost_nusd
 
@@ -175,7 +175,7 @@ def _quotes(
     if isinstance(settings, WorkerProvider):
         yield Quote(since_s=0.0, price=FREE, version=OWN_WORKER)
         return
-    listed = prices.listed_as.get(name)
+    listed = prices.listed_as.get(name) or (listed_as(settings) if settings is not None else "")
     address = address_of(settings) if settings is not None else ""
     provider = table.provider(listed) if listed else table.provider_at(address)
     found = table.find(provider, model) if provider is not None else None

@@ -10,9 +10,10 @@ import msgspec
 from msgspec import Raw
 
 from trunkline_gateway import body as bodies
+from trunkline_gateway.chunks import MALFORMED as NONSENSE
 from trunkline_gateway.chunks import Chunk
 from trunkline_gateway.dialects import anthropic_answers
-from trunkline_gateway.dialects.events import ErrorEvent, Finish, Usage, is_meaningful
+from trunkline_gateway.dialects.events import MALFORMED, ErrorEvent, Finish, Other, Usage, is_meaningful
 from trunkline_gateway.dialects.frames import Frame, wire
 from trunkline_gateway.dialects.openai_usage import openai_usage
 from trunkline_gateway.plan import FailureKind, Target
@@ -20,7 +21,7 @@ from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, ChunkS
 from trunkline_gateway.providers.foreign import ReadEvents
 from trunkline_gateway.providers.http_account import Account, open_session
 from trunkline_gateway.providers.statuses import in_stream
-from trunkline_gateway.providers.translation import Translation, error_object
+from trunkline_gateway.providers.translation import CLIENTS, Translation, error_object
 from trunkline_gateway.surface import Surface
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import Unsupported, UpstreamError
@@ -29,7 +30,9 @@ from trunkline_kit.secrets import Secret, resolve
 
 VERSION = "2023-06-01"
 _PATH = "/v1/messages"
+_COUNT_PATH = "/v1/messages/count_tokens"
 _LAST = "message_stop"
+LAST_WORD = Chunk(wire([Frame(b'{"type":"message_stop"}', _LAST)]))
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -43,6 +46,11 @@ class _Whole(msgspec.Struct, frozen=True):
     error: Raw = Raw(b"null")
 
 
+class _Count(msgspec.Struct, frozen=True):
+    input_tokens: int
+
+
+_decode_count = msgspec.json.Decoder(_Count).decode
 _decode_name = msgspec.json.Decoder(_Named).decode
 _decode_whole = msgspec.json.Decoder(_Whole).decode
 
@@ -72,6 +80,17 @@ class Anthropic:
         reader = await self._account.stream(_PATH, body, terms, call.passed_on)
         return ReadEvents(reader, NativeStream() if translation is None else translation.stream(), _is_last)
 
+    async def count_tokens(self, call: Call, target: Target, terms: Terms) -> bytes:
+        """Free there, at a rate of its own. Raises what `whole` raises."""
+        body = bodies.rebuilt(call.body, target.provider_model, ask_usage=False)
+        data = await self._account.whole(_COUNT_PATH, body, terms, call.passed_on)
+        try:
+            _decode_count(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            text = f"provider {self.name!r} answered with no count"
+            raise AttemptFailed(FailureKind.BROKEN, UpstreamError(text)) from error
+        return data
+
     def streams_whole(self, call: Call, target: Target) -> bool:  # noqa: ARG002 - the Protocol's
         """Not yet: its events come together in another way."""
         return False
@@ -84,7 +103,7 @@ class Anthropic:
         """None for a call in Anthropic's own dialect. Raises AttemptFailed for what it has no words for."""
         if call.surface is Surface.MESSAGES:
             return None
-        if call.surface is not Surface.CHAT:
+        if call.surface not in CLIENTS:
             text = f"provider {self.name!r} answers conversations only, no {call.surface.value}s"
             raise AttemptFailed(FailureKind.UNFIT, Unsupported(text, param="model"))
         return Translation(call, "anthropic", int(self._clock.now_s()))
@@ -100,24 +119,32 @@ class NativeStream:
 
     def __init__(self) -> None:
         self._decoder = anthropic_answers.StreamDecoder()
+        self._lacks_last = False
+        """It is complete, but has not said so."""
 
     def feed(self, datas: Sequence[bytes]) -> list[Chunk]:
         return [self._chunk(data) for data in datas]
 
     def close(self) -> list[Chunk]:
-        """Usage is known when all has been said."""
+        """Usage is known when all has been said; the last word of a complete answer is added where it never came."""
         used = [event for event in self._decoder.close() if isinstance(event, Usage)]
-        return [Chunk(b"", usage=openai_usage(event), bare_usage=True) for event in used]
+        chunks = [Chunk(b"", usage=openai_usage(event), bare_usage=True) for event in used]
+        return [*chunks, LAST_WORD] if self._lacks_last else chunks
 
     def _chunk(self, data: bytes) -> Chunk:
         events = self._decoder.feed(data)
+        if any(isinstance(event, Other) and event.type == MALFORMED for event in events):
+            return NONSENSE
         errors = [event for event in events if isinstance(event, ErrorEvent)]
         if errors:
             return Chunk(b"", error=error_object(errors[0]))
         used = [event for event in events if isinstance(event, Usage)]
+        finished = tuple(event.choice for event in events if isinstance(event, Finish))
+        name = name_of(data)
+        self._lacks_last = bool(finished) or (self._lacks_last and name != _LAST)
         return Chunk(
-            wire([Frame(data, name_of(data))]),
-            finished=tuple(event.choice for event in events if isinstance(event, Finish)),
+            wire([Frame(data, name)]),
+            finished=finished,
             usage=openai_usage(used[-1]) if used else None,
             meaningful=any(is_meaningful(event) for event in events),
         )

@@ -1,17 +1,30 @@
 """The seam between the gateway and the places models live."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from trunkline_gateway.chunks import Chunk
-from trunkline_gateway.openai_types import ChatControl, CompletionControl, Control, EmbeddingControl, MessagesControl
+from trunkline_gateway.openai_types import (
+    ChatControl,
+    CompletionControl,
+    Control,
+    EmbeddingControl,
+    MessagesControl,
+    ModerationControl,
+    RerankControl,
+    ResponsesControl,
+)
 from trunkline_gateway.plan import Target
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.usage import Usage
 from trunkline_kit.errors import TrunklineError
 from trunkline_policy.faults import FailureKind
+
+_WHOLE = (EmbeddingControl, RerankControl, ModerationControl)
+"""Of requests that are never answered as streams."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +41,18 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Headers of the caller that mean something to a provider of its own dialect."""
     priority: int = 0
     """Place in a worker's queue; higher is more urgent."""
+    answer_id: str = ""
+    """Of an answer that is translated, whoever gives it; empty for the provider's own."""
+    continues: str = ""
+    """The response that it continues, where `body` has that in it instead of its id: answers repeat the id."""
+    only: str | None = None
+    """The account that has what this request continues; nobody else can answer it."""
 
     @property
     def wants_stream(self) -> bool:
-        return not isinstance(self.control, EmbeddingControl) and bool(self.control.stream)
+        if self.surface is Surface.TOKEN_COUNT:
+            return False
+        return not isinstance(self.control, _WHOLE) and bool(self.control.stream)
 
     @property
     def wants_usage(self) -> bool:
@@ -49,7 +70,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def choices(self) -> int:
         """How many choices a complete answer has."""
         control = self.control
-        if isinstance(control, MessagesControl):
+        if isinstance(control, (MessagesControl, ResponsesControl)):
             return 1
         if not isinstance(control, (ChatControl, CompletionControl)):
             return 0
@@ -64,6 +85,14 @@ def _prompts(prompt: str | list[str | int | list[int]]) -> int:
     return len(prompt)
 
 
+def _nothing() -> None:
+    """Where nobody counts."""
+
+
+def _free(usage: Usage) -> None:
+    """Where nobody keeps books."""
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What one attempt may take."""
 
@@ -71,6 +100,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float
     """What is left of the request's time."""
     traceparent: str = ""
+    again: Callable[[], None] = _nothing
+    """Called each time that a provider sends the same request anew by itself: one more attempt."""
+    billed: Callable[[Usage], None] = _free
+    """Told what is to be paid so far, by attempts of several calls: it is owed even if a later call fails."""
+    heard: Callable[[str], None] | None = None
+    """Told the provider's own id of the request as soon as it has said one."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +120,9 @@ class ChunkStream(Protocol):
 
     async def next(self) -> list[Chunk] | None:
         """What has arrived since; None at the end. Waits without a clock of its own. Raises TrunklineError."""
+
+    def ending(self) -> list[Chunk]:
+        """What a complete answer still lacks when its provider says no more. Nothing once `next` has said None."""
 
     async def release(self) -> None:
         """Give the connection back after the end; cuts it if the end was not reached, which cancels the work behind."""
@@ -128,6 +166,20 @@ class Provider(Protocol):
 
 
 OpenProvider = AbstractAsyncContextManager[Provider]
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A provider that may keep responses itself."""
+
+    async def forget(self, response_id: str, terms: Terms) -> None:
+        """Have one removed. Raises AttemptFailed, or a TrunklineError the caller must see."""
+
+
+async def forget(provider: object, response_id: str, terms: Terms) -> None:
+    """Have a response removed where it is kept; nothing where none are."""
+    if isinstance(provider, Keeper):
+        await provider.forget(response_id, terms)
 
 
 class AttemptFailed(Exception):

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import aiohttp
 
+from trunkline_gateway.sse import EVENT_BYTES_MAX
 from trunkline_kit.errors import UpstreamError
 from trunkline_kit.redaction import REDACTED
 from trunkline_kit.secrets import Secret
@@ -13,6 +14,8 @@ END_OF_BODY_S = 1.0
 """How long a provider may take to end a body after its last event, while the caller has all of it already."""
 PIECES_BYTES_MAX = 64 * 1024 * 1024
 """Of one whole answer, kept until its end."""
+GULP_BYTES = 32 * 1024
+"""Of one read: a provider that sends so much at once is not waited for, since there is nothing to save."""
 _TAIL_BYTES = 32
 """Of what was read last: enough for a short last event and its blank lines."""
 
@@ -28,7 +31,19 @@ class EventParser(Protocol):
 class EventReader:
     """The data of a stream's events, as they arrive."""
 
-    __slots__ = ("_ended", "_events", "_key", "_parser", "_pieces", "_provider", "_reply", "_size_bytes", "_tail")
+    __slots__ = (
+        "_ended",
+        "_events",
+        "_gulp_bytes",
+        "_key",
+        "_long_bytes",
+        "_parser",
+        "_pieces",
+        "_provider",
+        "_reply",
+        "_size_bytes",
+        "_tail",
+    )
 
     def __init__(self, provider: str, reply: aiohttp.ClientResponse, key: Secret, parser: EventParser) -> None:
         self._provider = provider
@@ -40,6 +55,10 @@ class EventReader:
         """Read, and not looked at."""
         self._size_bytes = 0
         self._events = 0
+        self._gulp_bytes = 0
+        """Of the last read."""
+        self._long_bytes = 0
+        """That came since an event began."""
         self._tail = b""
 
     async def next(self) -> list[bytes] | None:
@@ -59,17 +78,26 @@ class EventReader:
         """
         if self._ended:
             return None
-        if pause_s:
+        if pause_s and self._gulp_bytes < GULP_BYTES:
             await self._pause(pause_s)
         piece = await self._read()
-        self._size_bytes += len(piece)
-        if self._size_bytes > PIECES_BYTES_MAX:
-            raise UpstreamError(f"provider {self._provider!r} sent an answer of more than {PIECES_BYTES_MAX} bytes")
+        self._measure(piece)
         self._pieces.append(piece)
-        self._events += piece.count(b"data:")
         self._tail = (self._tail + piece)[-_TAIL_BYTES:]
         self._ended = not piece or self._tail.rstrip(b"\r\n").endswith(ends)
         return self._events
+
+    def _measure(self, piece: bytes) -> None:
+        """Raises UpstreamError where all of it, or one event, is longer than any answer is."""
+        self._gulp_bytes = len(piece)
+        self._size_bytes += len(piece)
+        if self._size_bytes > PIECES_BYTES_MAX:
+            raise UpstreamError(f"provider {self._provider!r} sent an answer of more than {PIECES_BYTES_MAX} bytes")
+        begun = piece.count(b"data:")
+        self._events += begun
+        self._long_bytes = len(piece) if begun else self._long_bytes + len(piece)
+        if self._long_bytes > EVENT_BYTES_MAX and self._long_bytes > self._gulp_bytes:
+            raise UpstreamError(f"provider {self._provider!r} sent an event of more than {EVENT_BYTES_MAX} bytes")
 
     def rest(self) -> list[bytes]:
         """The data of all events that `more` has read."""

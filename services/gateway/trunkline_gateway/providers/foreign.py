@@ -23,10 +23,13 @@ from trunkline_policy.faults import FailureKind
 class Wire(Protocol):
     """A protocol over HTTP."""
 
-    protocol: str
-    """Its name in the matrix of dialects."""
-    framing: Framing
-    """How its streams come."""
+    @property
+    def protocol(self) -> str:
+        """Its name in the matrix of dialects."""
+
+    @property
+    def framing(self) -> Framing:
+        """How its streams come."""
 
     def path(self, target: Target, *, as_stream: bool) -> str:
         """Where a request goes, below the account's URL; percent-encoded."""
@@ -122,16 +125,31 @@ class ReadEvents:
                 self._ended = True
                 chunks = self._events.close()
             else:
+                datas, is_over = self._up_to_the_last(datas)
                 chunks = self._events.feed(datas)
-                if self._is_last is not None and self._is_last(datas[-1]):
+                if is_over:
                     self._ended = True
                     chunks += self._events.close()
             if chunks:
                 return [self._without_key(chunk) for chunk in chunks]
         return None
 
+    def _up_to_the_last(self, datas: list[bytes]) -> tuple[list[bytes], bool]:
+        """Whatever comes after it is not a part of the answer; and whether it was there."""
+        if self._is_last is not None:
+            for index, data in enumerate(datas):
+                if self._is_last(data):
+                    return datas[: index + 1], True
+        return datas, False
+
     def _without_key(self, chunk: Chunk) -> Chunk:
         return msgspec.structs.replace(chunk, error=self._reader.without_key(chunk.error)) if chunk.error else chunk
+
+    def ending(self) -> list[Chunk]:
+        if self._ended:
+            return []
+        self._ended = True
+        return self._events.close()
 
     async def release(self) -> None:
         await self._reader.release()

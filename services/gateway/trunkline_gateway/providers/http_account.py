@@ -1,12 +1,17 @@
 """An account at a provider over HTTP: one session for its whole life, JSON out, JSON or events back."""
 
+import asyncio
+import re
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
 import aiohttp
 import msgspec
+from aiohttp.abc import ResolveResult
 from aiohttp.payload import BytesPayload, Payload
+from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from trunkline_gateway.providers.base import AttemptFailed, Terms
@@ -20,11 +25,17 @@ from trunkline_kit.tracing import TRACEPARENT
 from trunkline_policy.faults import FailureKind
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
-"""A longer answer is not taken."""
+"""Where the settings say nothing else."""
 ERROR_BYTES_MAX = 64 * 1024
 """How much of an error's body is read."""
 KEEP_ALIVE_S = 60.0
+RESOLVE_S = 5.0
+"""How long a name may take to be resolved: as long as connecting may, by default."""
 EVENT_STREAM = "text/event-stream"
+_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id")
+"""Of OpenAI and most others; of Anthropic; of Amazon; of Azure."""
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_REMOVED = frozenset({200, 202, 204, 404, 410})
 BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "trunkline"}
 HeaderPairs = Iterable[tuple[str, str]]
 
@@ -52,6 +63,8 @@ class Account:
 
     def __init__(self, name: str, base_url: str, key: Secret, session: aiohttp.ClientSession, clock: Clock) -> None:
         self.name = name
+        self.answer_bytes_max = ANSWER_BYTES_MAX
+        """A longer answer is not taken."""
         self._base = base_url.rstrip("/")
         self._urls: dict[str, URL] = {}
         self._key = key
@@ -63,9 +76,9 @@ class Account:
         """The body of a whole answer."""
         return await self._read(await self._post(path, body, terms, headers))
 
-    async def either(self, path: str, body: bytes, terms: Terms) -> bytes | EventReader:
+    async def either(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs = ()) -> bytes | EventReader:
         """Events if the provider sends such, else the whole: some servers do not care that a stream was asked for."""
-        reply = await self._post(path, body, terms, ())
+        reply = await self._post(path, body, terms, headers)
         if reply.headers.get("content-type", "").startswith(EVENT_STREAM):
             return EventReader(self.name, reply, self._key, SseParser())
         return await self._read(reply)
@@ -82,6 +95,20 @@ class Account:
             raise AttemptFailed(FailureKind.UNFIT, UpstreamError(text))
         return EventReader(self.name, reply, self._key, framing.open_parser())
 
+    async def delete(self, path: str, terms: Terms, headers: HeaderPairs = ()) -> None:
+        """Have something there removed; what is not there is as good as removed."""
+        url = URL(self._base + path, encoded=True)
+        timeout = client_timeout(terms.connect_s)
+        try:
+            async with asyncio.timeout(terms.total_s):
+                reply = await self._session.delete(url, headers=dict(headers), timeout=timeout, allow_redirects=False)
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._broken("cannot be reached", error) from error
+        if reply.status in _REMOVED:
+            reply.release()
+        else:
+            raise await self._judged(reply)
+
     async def _post(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs) -> aiohttp.ClientResponse:
         sent = dict(headers)
         if terms.traceparent:
@@ -96,13 +123,15 @@ class Account:
             )
         except (aiohttp.ClientError, OSError) as error:
             raise self._broken("cannot be reached", error) from error
+        if terms.heard is not None and (said := request_id_in(reply.headers)):
+            terms.heard(said)
         if reply.status != 200:
             raise await self._judged(reply)
         return reply
 
     async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
         try:
-            return await read(reply, ANSWER_BYTES_MAX)
+            return await read(reply, self.answer_bytes_max)
         except (aiohttp.ClientError, OSError) as error:
             raise self._broken("was cut off in mid-answer", error) from error
         finally:
@@ -134,17 +163,32 @@ class Account:
         return AttemptFailed(kind, UpstreamUnavailable(text))
 
 
+def request_id_in(headers: Mapping[str, str]) -> str:
+    """The provider's own id of a request; empty where it says none that may be repeated in a header of ours."""
+    for name in _ID_HEADERS:
+        if (said := headers.get(name)) is not None:
+            return said if _SANE_ID.fullmatch(said) else ""
+    return ""
+
+
 async def read(reply: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
     """The whole body. Raises AttemptFailed for one over `limit_bytes`."""
     pieces: list[bytes] = []
     size_bytes = 0
+    if (reply.content_length or 0) > limit_bytes:
+        raise _too_long(reply, limit_bytes)
     while piece := await reply.content.readany():
         pieces.append(piece)
         size_bytes += len(piece)
         if size_bytes > limit_bytes:
-            reply.close()
-            raise AttemptFailed(FailureKind.UNFIT, UpstreamError(f"the answer is longer than {limit_bytes} bytes"))
+            raise _too_long(reply, limit_bytes)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_long(reply: aiohttp.ClientResponse, limit_bytes: int) -> AttemptFailed:
+    """What to say of it, once it is cut."""
+    reply.close()
+    return AttemptFailed(FailureKind.UNFIT, UpstreamError(f"the answer is longer than {limit_bytes} bytes"))
 
 
 @lru_cache(maxsize=64)
@@ -153,10 +197,25 @@ def client_timeout(connect_s: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_s, sock_read=None)
 
 
+class BoundedResolver(ThreadedResolver):
+    """Asks the system for addresses, and not for ever: aiohttp's connecting clock begins when it has them."""
+
+    def __init__(self, patience_s: float = RESOLVE_S) -> None:
+        super().__init__()
+        self._patience_s = patience_s
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises OSError; TimeoutError among them."""
+        async with asyncio.timeout(self._patience_s):
+            return await super().resolve(host, port, family)
+
+
 @asynccontextmanager
 async def open_session(headers: Mapping[str, str], connections: int) -> AsyncIterator[aiohttp.ClientSession]:
     """Never follows the environment, keeps no cookies, unpacks nothing."""
-    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_S)
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_S, resolver=BoundedResolver())
     async with aiohttp.ClientSession(
         connector=connector,
         headers={**BASE_HEADERS, **headers},

@@ -2,23 +2,28 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 import msgspec
 from msgspec import structs
 
-from trunkline_gateway import body as bodies
 from trunkline_gateway.chunks import Chunk, chunk_of, look, usage_in
-from trunkline_gateway.openai_types import ChatControl, CompletionControl, MessagesControl
+from trunkline_gateway.openai_types import ChatControl, CompletionControl, MessagesControl, ResponsesControl
 from trunkline_gateway.plan import Target
-from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, Provider, Terms
+from trunkline_gateway.providers import native_responses
+from trunkline_gateway.providers.accents import PLAIN, Accent, accent_of
+from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, ChunkStream, Provider, Terms
 from trunkline_gateway.providers.event_stream import EventReader
+from trunkline_gateway.providers.foreign import ReadEvents
 from trunkline_gateway.providers.http_account import Account, open_session
+from trunkline_gateway.providers.native_responses import NativeEvents
+from trunkline_gateway.providers.reranking import Reranking, compatible_endpoint
 from trunkline_gateway.providers.statuses import in_stream
 from trunkline_gateway.sse import DONE
-from trunkline_gateway.surface import PATHS
+from trunkline_gateway.surface import Surface
 from trunkline_kit.clock import Clock
-from trunkline_kit.errors import UpstreamError, UpstreamRefused
-from trunkline_kit.providers import Assemble, OpenAIProvider
+from trunkline_kit.errors import Unsupported, UpstreamError, UpstreamRefused
+from trunkline_kit.providers import Assemble, OpenAIProvider, address_of, settled
 from trunkline_kit.secrets import Secret, resolve
 from trunkline_policy.faults import FailureKind
 
@@ -32,18 +37,26 @@ class OpenAICompatible:
 
     kind = "openai"
 
-    def __init__(self, account: Account, assemble: Assemble) -> None:
+    def __init__(self, account: Account, assemble: Assemble, accent: Accent = PLAIN) -> None:
         self.name = account.name
+        self._accent = accent
         self._account = account
         self._assemble = assemble
         self._unstreamable: set[str] = set()
         """Models that refuse to be streamed, or answer whole all the same."""
 
     async def whole(self, call: Call, target: Target, terms: Terms) -> "Answer | EventStream":
-        path = PATHS[call.surface]
+        if call.surface is Surface.RERANK:
+            text = f"provider {self.name!r} has nothing that reranks"
+            raise AttemptFailed(FailureKind.UNFIT, Unsupported(text, param="model"))
+        path, headers = self._accent.path(call.surface, target), await self._accent.headers()
+        if call.surface is Surface.RESPONSES:
+            data = await self._account.whole(path, native_responses.body_of(call, target), terms, headers)
+            return native_responses.answer_of(self.name, data, self._account.without_key)
         if self.streams_whole(call, target):
+            body = self._accent.body(call, target, as_stream=True)
             try:
-                found = await self._account.either(path, _body(call, target, as_stream=True), terms)
+                found = await self._account.either(path, body, terms, headers)
             except UpstreamRefused as error:
                 if error.param not in _STREAM_FIELDS:
                     raise
@@ -54,11 +67,23 @@ class OpenAICompatible:
                     return EventStream(found)
                 self._unstreamable.add(target.provider_model)
                 return self._answer(found)
-        return self._answer(await self._account.whole(path, _body(call, target), terms))
+        return self._answer(await self._account.whole(path, self._accent.body(call, target), terms, headers))
 
-    async def stream(self, call: Call, target: Target, terms: Terms) -> "EventStream":
-        body = _body(call, target, as_stream=True)
-        return EventStream(await self._account.stream(PATHS[call.surface], body, terms))
+    async def stream(self, call: Call, target: Target, terms: Terms) -> ChunkStream:
+        path, headers = self._accent.path(call.surface, target), await self._accent.headers()
+        if call.surface is Surface.RESPONSES:
+            body = native_responses.body_of(call, target)
+            reader = await self._account.stream(path, body, terms, headers)
+            return ReadEvents(reader, NativeEvents(), native_responses.is_last)
+        body = self._accent.body(call, target, as_stream=True)
+        return EventStream(await self._account.stream(path, body, terms, headers))
+
+    async def forget(self, response_id: str, terms: Terms) -> None:
+        """Have a response removed that the account keeps. Raises AttemptFailed, InvalidRequest."""
+        # No model has a place of its own here.
+        place, mark, query = self._accent.path(Surface.RESPONSES, Target("", self.name, "")).partition("?")
+        path = f"{place}/{quote(response_id, safe='')}{mark}{query}"
+        await self._account.delete(path, terms, await self._accent.headers())
 
     def streams_whole(self, call: Call, target: Target) -> bool:
         if self._assemble is Assemble.NEVER or target.provider_model in self._unstreamable:
@@ -118,6 +143,9 @@ class EventStream:
         found = self._reader.rest()
         return found[: found.index(DONE)] if DONE in found else found
 
+    def ending(self) -> list[Chunk]:
+        return []
+
     def translated(self, answer: Answer) -> Answer:
         return answer
 
@@ -137,7 +165,7 @@ def can_assemble(call: Call, *, always: bool) -> bool:
     control = call.control
     if isinstance(control, CompletionControl):
         return always and call.choices == 1
-    if isinstance(control, MessagesControl):
+    if isinstance(control, (MessagesControl, ResponsesControl)):
         return always or not _given(control.tools)
     if not isinstance(control, ChatControl) or _given(control.audio):
         return False
@@ -148,22 +176,16 @@ def _given(member: msgspec.Raw) -> bool:
     return bytes(member) not in _NOT_GIVEN
 
 
-def _body(call: Call, target: Target, *, as_stream: bool = False) -> bytes:
-    return bodies.rebuilt(
-        call.body,
-        target.provider_model,
-        ask_usage=as_stream and not call.wants_usage,
-        ask_stream=as_stream and not call.wants_stream,
-    )
-
-
 @asynccontextmanager
 async def open_openai(
     name: str, settings: OpenAIProvider, environment: Mapping[str, str], clock: Clock, connections: int
 ) -> AsyncIterator[Provider]:
     """Raises ConfigError for a key that is not there."""
+    settings = settled(settings)
     key = Secret("") if settings.api_key is None else resolve(settings.api_key, environment)
     headers = {"authorization": f"Bearer {key.reveal()}"} if key.reveal() else {}
     async with open_session(headers, connections) as session:
-        account = Account(name, settings.base_url, key, session, clock)
-        yield OpenAICompatible(account, settings.assemble_streams)
+        account = Account(name, address_of(settings), key, session, clock)
+        account.answer_bytes_max = settings.response_limit_bytes
+        provider = OpenAICompatible(account, settings.assemble_streams, accent_of(settings.preset))
+        yield Reranking(provider, compatible_endpoint(account, settings.rerank))

@@ -1,55 +1,78 @@
-"""Anthropic's dialect in front of a provider that speaks OpenAI's: our own workers and every compatible server."""
+"""Other dialects in front of a provider that speaks chat completions: our own workers and every compatible server."""
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from trunkline_gateway import body as bodies
 from trunkline_gateway.chunks import Chunk
+from trunkline_gateway.dialects.openai_chat_requests import Quirks, encode_request
 from trunkline_gateway.plan import Target
-from trunkline_gateway.providers.base import Answer, Call, ChunkStream, PieceStream, Provider, Terms
-from trunkline_gateway.providers.translation import StreamTranslation, Translation
+from trunkline_gateway.providers.base import Answer, Call, ChunkStream, PieceStream, Provider, Terms, forget
+from trunkline_gateway.providers.translation import EncodeRequest, StreamTranslation, Translation
 from trunkline_gateway.surface import CONTROL_DECODERS, Surface
 from trunkline_kit.clock import Clock
 
+TRANSLATED = frozenset({Surface.MESSAGES, Surface.RESPONSES})
+"""Surfaces that are answered over chat completions."""
+
 
 class OverChat:
-    """The provider itself for every surface but that one."""
+    """The provider itself for every surface but those."""
 
-    def __init__(self, inner: Provider, clock: Clock) -> None:
+    def __init__(
+        self,
+        inner: Provider,
+        clock: Clock,
+        quirks: Quirks | None = None,
+        translated: frozenset[Surface] = TRANSLATED,
+    ) -> None:
         self.kind = inner.kind
+        self.translated = translated
         self.inner = inner
+        self._encode = None if quirks is None else partial(encode_request, quirks=quirks)
         self._clock = clock
 
     async def whole(self, call: Call, target: Target, terms: Terms) -> Answer | PieceStream:
-        if call.surface is not Surface.MESSAGES:
+        if call.surface not in self.translated:
             return await self.inner.whole(call, target, terms)
         translation = self._translation(call)
-        found = await self.inner.whole(chat_call(call, translation, target), target, terms)
+        found = await self.inner.whole(chat_call(call, translation, target, self._encode), target, terms)
         if isinstance(found, Answer):
             return translated(translation, found, target)
         return TranslatedPieces(found, lambda answer: translated(translation, answer, target))
 
     def streams_whole(self, call: Call, target: Target) -> bool:
-        return self.inner.streams_whole(call, target)
+        # Events of other dialects come together in another way.
+        is_native = call.surface in TRANSLATED and call.surface not in self.translated
+        return not is_native and self.inner.streams_whole(call, target)
 
     async def stream(self, call: Call, target: Target, terms: Terms) -> ChunkStream:
-        if call.surface is not Surface.MESSAGES:
+        if call.surface not in self.translated:
             return await self.inner.stream(call, target, terms)
         translation = self._translation(call)
-        stream = await self.inner.stream(chat_call(call, translation, target), target, terms)
+        stream = await self.inner.stream(chat_call(call, translation, target, self._encode), target, terms)
         return TranslatedStream(stream, translation.stream())
 
     async def check(self, provider_model: str) -> str | None:
         return await self.inner.check(provider_model)
 
+    async def forget(self, response_id: str, terms: Terms) -> None:
+        await forget(self.inner, response_id, terms)
+
     def _translation(self, call: Call) -> Translation:
         return Translation(call, "openai", int(self._clock.now_s()))
 
 
-def chat_call(call: Call, translation: Translation, target: Target) -> Call:
+def speaks(provider: Provider, surface: Surface) -> bool:
+    """Whether requests of a dialect that others are spared go to this provider as they came."""
+    return isinstance(provider, OverChat) and surface in TRANSLATED - provider.translated
+
+
+def chat_call(call: Call, translation: Translation, target: Target, encode: EncodeRequest | None = None) -> Call:
     """The same request as a chat completion. Raises InvalidRequest, Unsupported."""
-    body = translation.request(target)
+    body = translation.request(target, encode=encode)
     control = bodies.decode(body, CONTROL_DECODERS[Surface.CHAT])
     return msgspec.structs.replace(call, surface=Surface.CHAT, body=body, control=control)
 
@@ -77,6 +100,9 @@ class TranslatedPieces:
 
     def rest(self) -> list[bytes]:
         return self._inner.rest()
+
+    def ending(self) -> list[Chunk]:
+        return self._inner.ending()
 
     async def release(self) -> None:
         await self._inner.release()
@@ -110,6 +136,12 @@ class TranslatedStream:
     def _translated(self, chunk: Chunk) -> list[Chunk]:
         """Errors are judged as they came, and what makes no sense is counted."""
         return [chunk] if chunk.error or chunk.malformed else self._translation.feed([chunk.data])
+
+    def ending(self) -> list[Chunk]:
+        if self._ended:
+            return []
+        self._ended = True
+        return self._translation.close()
 
     async def release(self) -> None:
         await self._inner.release()

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import msgspec
 
 from trunkline_gateway.chunks import ErrorLook, error_of
+from trunkline_gateway.providers.aws_errors import HEADER, kind_at_amazon
 from trunkline_gateway.providers.base import AttemptFailed
+from trunkline_gateway.providers.google_errors import google_error
 from trunkline_kit.errors import (
     BodyTooLarge,
     ContextTooLong,
@@ -16,7 +18,14 @@ from trunkline_kit.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from trunkline_policy.faults import OF_THE_MODEL, FailureKind, asked_wait_s, kind_of_refusal, kind_of_status
+from trunkline_policy.faults import (
+    BAD_CREDENTIALS,
+    OF_THE_MODEL,
+    FailureKind,
+    asked_wait_s,
+    kind_of_refusal,
+    kind_of_status,
+)
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -39,7 +48,8 @@ def judge(provider: str, status: int, headers: Mapping[str, str], body: bytes, n
     A provider's 401 or 403 is about our credentials, never about the caller's key, so it does not surface as one.
     """
     said = said_by(body)
-    kind = kind_of_status(status, _word(said.code), said.type or "", said.message)
+    amazon = kind_at_amazon(headers.get(HEADER, ""))
+    kind = amazon or kind_of_status(status, _word(said.code), said.type or "", said.message)
     if kind is None and status == 413:
         return BodyTooLarge(said.message or f"provider {provider!r} says the request is too large")
     if kind is None:
@@ -47,7 +57,11 @@ def judge(provider: str, status: int, headers: Mapping[str, str], body: bytes, n
     if kind in OF_THE_MODEL:
         return AttemptFailed(kind, refusal(provider, said, kind))
     error = _ERRORS.get(kind, UpstreamUnavailable)
-    return AttemptFailed(kind, error(_text(provider, kind, status), retry_after_s=asked_wait_s(headers, now_s)))
+    wait_s = asked_wait_s(headers, now_s)
+    if wait_s is None and (google := google_error(body)) is not None:
+        wait_s = google.wait_s
+    bad = _word(said.code) in BAD_CREDENTIALS or amazon is FailureKind.ACCOUNT
+    return AttemptFailed(kind, error(_text(provider, kind, 401 if bad else status), retry_after_s=wait_s))
 
 
 def _text(provider: str, kind: FailureKind, status: int) -> str:
@@ -58,6 +72,8 @@ def _text(provider: str, kind: FailureKind, status: int) -> str:
         return f"the gateway's account at provider {provider!r} has no credit left; tell who runs it"
     if status in {401, 403}:
         return f"provider {provider!r} did not accept the gateway's credentials (HTTP {status}); tell who runs it"
+    if kind is FailureKind.UNFIT and status == 400:
+        return f"provider {provider!r} does not serve the gateway's account as it is; tell who runs it"
     if kind is FailureKind.UNFIT:
         return f"provider {provider!r} does not know this model or URL (HTTP {status}); tell who runs the gateway"
     return f"provider {provider!r} answered with HTTP {status}"
@@ -89,6 +105,8 @@ def stream_error(provider: str, said: ErrorLook) -> TrunklineError:
 
 def said_by(body: bytes) -> ErrorLook:
     """The error object of an error body, whatever its shape."""
+    if (google := google_error(body)) is not None:
+        return ErrorLook(message=google.message, type=google.status, code=google.reason or None)
     try:
         found = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

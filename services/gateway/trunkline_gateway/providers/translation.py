@@ -1,24 +1,30 @@
 """One call between two dialects: what goes out, and what comes back piece by piece. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from trunkline_gateway import body as bodies
 from trunkline_gateway.chunks import MALFORMED as NONSENSE
 from trunkline_gateway.chunks import Chunk
-from trunkline_gateway.dialects.abilities import Abilities
+from trunkline_gateway.dialects.abilities import Abilities, narrowed
+from trunkline_gateway.dialects.canonical import Request
 from trunkline_gateway.dialects.events import MALFORMED, ErrorEvent, Event, Finish, Other, Usage, is_meaningful
 from trunkline_gateway.dialects.frames import Frame, Head, wire
 from trunkline_gateway.dialects.matrix import PAIRS, Pair
 from trunkline_gateway.dialects.openai_usage import openai_usage
 from trunkline_gateway.plan import FailureKind, Target
 from trunkline_gateway.providers.base import Answer, AttemptFailed, Call
+from trunkline_gateway.providers.statuses import in_stream
 from trunkline_gateway.sse import DONE
 from trunkline_gateway.surface import Surface
 from trunkline_kit.errors import UpstreamError
 
-CLIENTS = {Surface.CHAT: "chat", Surface.MESSAGES: "messages"}
+CLIENTS = {Surface.CHAT: "chat", Surface.MESSAGES: "messages", Surface.RESPONSES: "responses"}
 """Surfaces that can be translated, and their names in the matrix."""
+
+EncodeRequest = Callable[[Request, Abilities, str], bytes]
+"""Of the request, the target's abilities and the provider's name for the model."""
 
 _encode_error = msgspec.json.Encoder().encode
 
@@ -36,19 +42,31 @@ def error_object(event: ErrorEvent) -> bytes:
     return _encode_error(ErrorObject(event.message, event.type, event.code))
 
 
+def _asked(call: Call) -> bytes:
+    """The request as its answer repeats it: as it was sent, and what it continued by name."""
+    if not call.continues:
+        return call.body
+    named = msgspec.Raw(msgspec.json.encode(call.continues))
+    return msgspec.json.encode({**bodies.members_of(call.body), "previous_response_id": named})
+
+
 class Translation:
     """Of one call to one provider."""
 
     def __init__(self, call: Call, provider: str, created_s: int) -> None:
         self._pair: Pair = PAIRS[CLIENTS[call.surface], provider]
         self._call = call
-        self._head = Head(model=call.control.model, created=created_s, usage_in_stream=True)
+        self._head = Head(id=call.answer_id, model=call.control.model, created=created_s, usage_in_stream=True)
 
-    def request(self, target: Target, abilities: Abilities | None = None) -> bytes:
-        """The body for the provider. Raises InvalidRequest, Unsupported for what cannot be said in its dialect."""
+    def request(self, target: Target, abilities: Abilities | None = None, encode: EncodeRequest | None = None) -> bytes:
+        """The body for the provider. Raises InvalidRequest, Unsupported for what cannot be said in its dialect.
+
+        `encode`, where a server wants it otherwise than its protocol has it.
+        """
         provider = self._pair.provider
         request = self._pair.client.decode_request(self._call.body)
-        return provider.encode_request(request, abilities or provider.abilities, target.provider_model)
+        able = narrowed(abilities or provider.abilities, target.profile)
+        return (encode or provider.encode_request)(request, able, target.provider_model)
 
     def answer(self, data: bytes, provider_name: str) -> Answer:
         """A whole answer in the caller's dialect. Raises AttemptFailed for one that is none."""
@@ -57,7 +75,9 @@ class Translation:
         except UpstreamError as error:
             text = f"provider {provider_name!r} answered with something unusable: {error.message}"
             raise AttemptFailed(FailureKind.BROKEN, UpstreamError(text)) from error
-        body = self._pair.client.encode_answer(found, self._head, self._call.body)
+        if found.error is not None:
+            raise in_stream(provider_name, error_object(found.error))
+        body = self._pair.client.encode_answer(found, self._head, _asked(self._call))
         return Answer(body=body, usage=openai_usage(found.usage) if found.usage is not None else None)
 
     def stream(self) -> "StreamTranslation":
@@ -73,7 +93,7 @@ class StreamTranslation:
 
     def __init__(self, pair: Pair, head: Head, call: Call) -> None:
         self._decoder = pair.provider.open_stream()
-        self._encoder = pair.client.open_stream(head, call.body)
+        self._encoder = pair.client.open_stream(head, _asked(call))
         self._named = call.surface is not Surface.CHAT
         self._open = call.choices
         self.malformed = 0

@@ -2,23 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager
 
 import grpc
 import msgspec
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
-from trunkline.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 from trunkline_gateway import worker_requests
 from trunkline_gateway.answers import FINISH_REASONS, Collected, Heading, Writer, embedding_list, usage_from
 from trunkline_gateway.chunks import Chunk
 from trunkline_gateway.plan import FailureKind, Target
 from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, Provider, Terms
+from trunkline_gateway.replicas.opening import SharedReplicas, open_crew
+from trunkline_gateway.replicas.pool import Parts, ReplicaPool
+from trunkline_gateway.replicas.sending import ANEW, EOF, Route, Sent, ask
+from trunkline_gateway.replicas.wanting import NOTHING, wanted_of, wanted_texts
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.usage import usage_of
 from trunkline_gateway.worker_requests import Abilities
-from trunkline_kit.clock import Clock
 from trunkline_kit.errors import (
     ContextTooLong,
     DeadlineExceeded,
@@ -32,8 +33,12 @@ from trunkline_kit.errors import (
     UpstreamUnavailable,
 )
 from trunkline_kit.providers import WorkerProvider
-from trunkline_kit.rpc import Net, from_rpc_error
+from trunkline_kit.rpc import from_rpc_error
 
+_NO_RERANK = (
+    "our workers have no model that reranks, and distances of embeddings are not one; name a model of a provider of"
+    " kind `openai` (vLLM, SGLang, llama.cpp, Text Embeddings Inference, Jina) or `cohere`"
+)
 INFO_S = 60.0
 """How long what a worker says about its model is believed."""
 INFO_TIMEOUT_S = 2.0
@@ -41,8 +46,6 @@ END_OF_CALL_S = 1.0
 """How long the end of a call may take after its last step."""
 QUEUE_RETRY_S = 1.0
 """What a caller is told to wait when a worker's queue is full and it names no time itself."""
-
-_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in the stubs
 
 
 class Info(msgspec.Struct, frozen=True):
@@ -53,31 +56,33 @@ class Info(msgspec.Struct, frozen=True):
 
 
 class Workers:
-    """All workers of one `providers:` entry: one channel per model, opened with the first request for it."""
+    """All workers of one `providers:` entry: the replicas of each model, looked for with the first request for it."""
 
     kind = "worker"
 
-    def __init__(self, name: str, target: str, net: Net, clock: Clock, stack: AsyncExitStack) -> None:
+    def __init__(self, name: str, settings: WorkerProvider, shared: SharedReplicas, parts: Parts) -> None:
         self.name = name
-        self._target = target
-        self._net = net
-        self._clock = clock
-        self._stack = stack
-        self._stubs: dict[str, Any] = {}
+        self._settings = settings
+        self._shared = shared
+        self._parts = parts
+        self._clock = parts.clock
+        self._pools: dict[str, ReplicaPool] = {}
         self._infos: dict[str, Info] = {}
 
     async def whole(self, call: Call, target: Target, terms: Terms) -> Answer:
         try:
+            if call.surface is Surface.RERANK:
+                raise AttemptFailed(FailureKind.UNFIT, Unsupported(_NO_RERANK, param="model"))
             if call.surface is Surface.EMBEDDING:
                 return await self._embed(call, target, terms)
-            stream = await self._generate(call, target, terms)
+            stream = await self._generate(call, target, terms, restarts=True)
             return await stream.collected()
         except grpc.aio.AioRpcError as error:
             raise self.failed(error) from error
 
     async def stream(self, call: Call, target: Target, terms: Terms) -> "Generation":
         try:
-            return await self._generate(call, target, terms)
+            return await self._generate(call, target, terms, restarts=False)
         except grpc.aio.AioRpcError as error:
             raise self.failed(error) from error
 
@@ -87,33 +92,42 @@ class Workers:
 
     async def check(self, provider_model: str) -> str | None:
         """Raises UpstreamUnavailable when no worker of this model answers."""
+        pool = self._pool(provider_model)
         try:
-            stub = await self._stub(provider_model)
-            reply = await stub.GetModelInfo(pb.GetModelInfoRequest(), timeout=INFO_TIMEOUT_S)
+            reply = await self._asked(pool, Terms(connect_s=INFO_TIMEOUT_S, total_s=INFO_TIMEOUT_S))
         except grpc.aio.AioRpcError as error:
             raise _told(self.failed(error)) from error
-        return f"{reply.model} {reply.variant}".strip()
+        except AttemptFailed as error:
+            raise error.error from error
+        model = f"{reply.model} {reply.variant}".strip()
+        return model if len(pool.replicas) == 1 else f"{model}, {pool.standing} of {len(pool.replicas)} replicas"
 
-    async def _stub(self, provider_model: str) -> Any:
-        stub = self._stubs.get(provider_model)
-        if stub is None:
-            target = self._target.replace("{model}", provider_model)
-            stub = WorkerServiceStub(await self._stack.enter_async_context(self._net.channel(target)))
-            self._stubs[provider_model] = stub
-        return stub
+    def _pool(self, provider_model: str) -> ReplicaPool:
+        """Raises ConfigError."""
+        pool = self._pools.get(provider_model)
+        if pool is None:
+            pool = self._shared.pool((self.name, provider_model), self._settings, self._parts)
+            self._pools[provider_model] = pool
+        return pool
 
-    async def _info(self, stub: Any, provider_model: str, timeout_s: float) -> pb.GetModelInfoResponse:
-        known = self._infos.get(provider_model)
+    async def _info(self, pool: ReplicaPool, terms: Terms) -> pb.GetModelInfoResponse:
+        known = self._infos.get(pool.place[1])
         now_s = self._clock.monotonic_s()
         if known is None or now_s - known.asked_s > INFO_S:
-            timeout_s = min(timeout_s, INFO_TIMEOUT_S)
-            reply = await stub.GetModelInfo(pb.GetModelInfoRequest(), timeout=timeout_s)
-            known = self._infos[provider_model] = Info(reply, now_s)
+            known = self._infos[pool.place[1]] = Info(await self._asked(pool, terms), now_s)
         return known.reply
 
-    async def _generate(self, call: Call, target: Target, terms: Terms) -> "Generation":
-        stub = await self._stub(target.provider_model)
-        info = await self._info(stub, target.provider_model, terms.total_s)
+    async def _asked(self, pool: ReplicaPool, terms: Terms) -> pb.GetModelInfoResponse:
+        request = pb.GetModelInfoRequest()
+        reply: pb.GetModelInfoResponse = await ask(
+            Route(pool, NOTHING, terms),
+            lambda stub, left_s: stub.GetModelInfo(request, timeout=min(left_s, INFO_TIMEOUT_S)),
+        )
+        return reply
+
+    async def _generate(self, call: Call, target: Target, terms: Terms, *, restarts: bool) -> "Generation":
+        pool = self._pool(target.provider_model)
+        info = await self._info(pool, terms)
         if info.kind == pb.MODEL_KIND_EMBED:
             raise InvalidRequest(f"the model {target.model!r} makes embeddings; use /v1/embeddings", param="model")
         request = _request(call, info)
@@ -129,13 +143,15 @@ class Workers:
             usage_in_stream=call.wants_usage,
             top_logprobs=request.top_logprobs > 0,
         )
-        rpc = stub.Generate(request, timeout=terms.total_s)
+        route = Route(pool, wanted_of(request, pool.tokens_per_byte), terms, restarts=restarts)
+        await route.opened()
+        rpc = Sent(route, request)
         return Generation(self, rpc, writer, role=call.surface is Surface.CHAT, choices=request.choices or 1)
 
     async def _embed(self, call: Call, target: Target, terms: Terms) -> Answer:
         asked = worker_requests.embedding(call.body)
-        stub = await self._stub(target.provider_model)
-        info = await self._info(stub, target.provider_model, terms.total_s)
+        pool = self._pool(target.provider_model)
+        info = await self._info(pool, terms)
         if info.kind not in (pb.MODEL_KIND_EMBED, pb.MODEL_KIND_UNSPECIFIED):
             raise InvalidRequest(f"the model {target.model!r} does not make embeddings", param="model")
         if asked.dimensions not in (None, info.embedding_dimensions):
@@ -143,7 +159,8 @@ class Workers:
                 FailureKind.UNFIT,
                 Unsupported(f"this model makes vectors of {info.embedding_dimensions} dimensions", param="dimensions"),
             )
-        reply = await stub.Embed(asked.request, timeout=terms.total_s)
+        route = Route(pool, wanted_texts(asked.request, pool.tokens_per_byte), terms)
+        reply = await ask(route, lambda stub, left_s: stub.Embed(asked.request, timeout=left_s))
         usage = usage_of(reply.prompt_tokens, 0)
         return Answer(body=embedding_list(reply, target.model, as_base64=asked.as_base64), usage=usage)
 
@@ -193,7 +210,7 @@ def _attempt_failed(name: str, found: TrunklineError) -> AttemptFailed:
 class Generation:
     """One generation under way. Dropping or cutting it frees the worker's slot."""
 
-    def __init__(self, workers: Workers, rpc: Any, writer: Writer, *, role: bool, choices: int) -> None:
+    def __init__(self, workers: Workers, rpc: Sent, writer: Writer, *, role: bool, choices: int) -> None:
         self._workers = workers
         self._rpc = rpc
         self._writer = writer
@@ -209,7 +226,7 @@ class Generation:
             step = await self._rpc.read()
         except grpc.aio.AioRpcError as error:
             raise self._workers.failed(error) from error
-        if step is _EOF:
+        if step is EOF:
             return None
         return self._chunks(step)
 
@@ -239,7 +256,11 @@ class Generation:
         """The whole answer. Cancelled, it frees the slots."""
         answers = [Collected() for _ in range(self._open)]
         try:
-            while (step := await self._rpc.read()) is not _EOF:
+            while (step := await self._rpc.read()) is not EOF:
+                if step is ANEW:
+                    self._open = len(answers)
+                    answers = [Collected() for _ in answers]
+                    continue
                 answers[step.index].add(step)
                 if step.finish_reason == pb.FINISH_REASON_UNSPECIFIED:
                     continue
@@ -261,16 +282,19 @@ class Generation:
         """After the last step only the call's status is left; a cancel in its place would look like a hang-up."""
         try:
             async with asyncio.timeout(END_OF_CALL_S):
-                while await self._rpc.read() is not _EOF:
+                while await self._rpc.read() is not EOF:
                     pass
         except (TimeoutError, grpc.aio.AioRpcError):
             self.cut()
+
+    def ending(self) -> list[Chunk]:
+        return []
 
     def cut(self) -> None:
         self._rpc.cancel()
 
 
 @asynccontextmanager
-async def open_workers(name: str, settings: WorkerProvider, net: Net, clock: Clock) -> AsyncIterator[Provider]:
-    async with AsyncExitStack() as stack:
-        yield Workers(name, settings.target, net, clock, stack)
+async def open_workers(name: str, settings: WorkerProvider, shared: SharedReplicas) -> AsyncIterator[Provider]:
+    async with open_crew() as crew:
+        yield Workers(name, settings, shared, shared.parts(crew))

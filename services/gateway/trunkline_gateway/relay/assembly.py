@@ -23,6 +23,8 @@ class _Finishes(msgspec.Struct, frozen=True):
     choices: list[_Finish] = []
     data: list[msgspec.Raw] = []
     """Of an embeddings answer, which has no ends."""
+    results: list[msgspec.Raw] = []
+    """Of a reranking, which has none either."""
 
 
 _decode_finishes = msgspec.json.Decoder(_Finishes).decode
@@ -35,7 +37,7 @@ def ended_cleanly(body: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     if not found.choices:
-        return bool(found.data)
+        return bool(found.data or found.results)
     return all(choice.finish_reason in _CLEAN_ENDS for choice in found.choices)
 
 

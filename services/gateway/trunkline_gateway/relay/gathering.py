@@ -48,7 +48,7 @@ async def gathered(begun: Begun, call: Call, provider: str, clocks: Clocks, hear
     stream = begun.stream
     try:
         failed = await _read(begun, provider, clocks, heard)
-        compact = compacted([*begun.held, *stream.rest()])
+        compact = compacted([*begun.held, *_rest(stream)])
         finished, usage = _looked_at(compact, provider)
         if finished < call.choices:
             raise failed or _broken(provider, "ended its stream without finishing")
@@ -64,23 +64,35 @@ async def gathered(begun: Begun, call: Call, provider: str, clocks: Clocks, hear
 
 async def _read(begun: Begun, provider: str, clocks: Clocks, heard: Heard) -> AttemptFailed | None:
     """Read everything that comes; what ended it early."""
-    loop, events = asyncio.get_running_loop(), len(begun.held)
-    began_s = loop.time()
+    loop, events, pace = asyncio.get_running_loop(), len(begun.held), clocks.pace
+    began_s = read_s = loop.time()
     try:
-        async with asyncio.timeout_at(min(clocks.deadline_s, began_s + clocks.idle_s)) as clock:
-            pause_s = 0.0
+        async with asyncio.timeout_at(min(clocks.deadline_s, began_s + clocks.patience_s(pace))) as clock:
+            pause_s, before = 0.0, 0
             while (count := await begun.stream.more(pause_s)) is not None:
                 heard(events + count)
                 now_s = loop.time()
-                pause_s = min(PAUSE_S_MAX, (now_s - began_s) * PAUSE_SHARE)
-                clock.reschedule(min(clocks.deadline_s, now_s + clocks.idle_s))
+                if pace is not None:
+                    pace.came(count - before, now_s - read_s)
+                if count > before:
+                    # Comments, and bytes that make no event, are no sign of life.
+                    clock.reschedule(min(clocks.deadline_s, now_s + clocks.patience_s(pace)))
+                pause_s, before, read_s = min(PAUSE_S_MAX, (now_s - began_s) * PAUSE_SHARE), count, now_s
     except TimeoutError:
-        return AttemptFailed(FailureKind.SILENT, too_slow(provider, clocks))
+        return AttemptFailed(FailureKind.SILENT, too_slow(provider, clocks, pace))
     except AttemptFailed as failed:
         return failed
     except TrunklineError as error:
         return AttemptFailed(FailureKind.BROKEN, error)
     return None
+
+
+def _rest(stream: PieceStream) -> list[bytes]:
+    """What was read. Raises AttemptFailed for what cannot be cut into events."""
+    try:
+        return stream.rest()
+    except UpstreamError as error:
+        raise AttemptFailed(FailureKind.BROKEN, error) from error
 
 
 def _looked_at(compact: list[bytes], provider: str) -> tuple[int, Usage | None]:

@@ -11,10 +11,11 @@ from rich.table import Table
 from trunkline_kit.errors import InvalidRequest, ModelError
 from trunkline_standalone.config import ENCODER, GENERATOR
 from trunkline_standalone.home import make_home
-from trunkline_standalone.preparation import prepare_all, wanted
+from trunkline_standalone.preparation import Wanted, prepare_all, wanted
 from trunkline_worker.catalogue import CATALOGUE, CatalogueModel
 from trunkline_worker.convert.precision import Precision
 from trunkline_worker.model_store import ListedModel, list_models, verify
+from trunkline_worker.own_models import is_path, own_model
 
 VARIANTS = tuple(precision.value for precision in Precision)
 
@@ -32,16 +33,43 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
 
 
-def run_prepare(home: Path, names: Sequence[str], variant: str | None) -> None:
-    """Prepare them and say where they are."""
-    if variant is not None and variant not in VARIANTS:
-        raise InvalidRequest(f"--variant must be one of {', '.join(VARIANTS)}, not {variant}")
+class PrepareOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """As given on the command line."""
+
+    models: tuple[str, ...] = ()
+    """Names of the catalogue and paths; none: what `up` needs."""
+    name: str | None = None
+    variant: str | None = None
+    adapters: tuple[Path, ...] = ()
+
+
+def run_prepare(home: Path, options: PrepareOptions) -> None:
+    """Prepare them and say where they are. Everything that can be known to fail is looked at first."""
+    if options.variant is not None and options.variant not in VARIANTS:
+        raise InvalidRequest(f"--variant must be one of {', '.join(VARIANTS)}, not {options.variant}")
+    models = asked(options)
     folder = make_home(home).path
-    models = [wanted(name, variant) for name in names or (GENERATOR, ENCODER)]
     prepare_all(folder, models)
     for model in models:
         found = verify(folder, model.name, model.variant)
         _say(f"{found.name} {found.variant}: ready in {found.path}")
+
+
+def asked(options: PrepareOptions) -> list[Wanted]:
+    """What to prepare. Raises ModelNotFound, ModelError, InvalidRequest for what cannot be."""
+    names = options.models or (GENERATOR, ENCODER)
+    if len(names) > 1 and (options.name or options.adapters):
+        raise InvalidRequest("--name and --lora go with one model; prepare the others by themselves")
+    if options.name and not options.adapters and not is_path(names[0]):
+        raise InvalidRequest(f"--name is for models of your own; {names[0]} has its name already")
+    return [_asked(name, options) for name in names]
+
+
+def _asked(name: str, options: PrepareOptions) -> Wanted:
+    if not options.adapters and not is_path(name):
+        return wanted(name, options.variant)
+    own = own_model(name, options.name, options.adapters)
+    return Wanted(own.name, Precision(options.variant or Precision.Q8), own)
 
 
 def run_list(home: Path, *, as_json: bool) -> None:

@@ -76,7 +76,7 @@ def run_up(options: UpOptions, environment: Mapping[str, str]) -> None:
         logging.getLogger().setLevel(settings.telemetry.log_level.upper())
         urls = store_urls(settings.stores, environment)
         require_space(home, SPACE_BYTES)
-        prepare_all(home.path, models_of(settings))
+        prepare_all(home.path, models_of(settings, home.path))
         plan = Plan(
             home=home,
             settings=settings,
@@ -127,10 +127,10 @@ def free_address(address: str) -> str:
     return address
 
 
-def models_of(settings: Settings) -> list[Wanted]:
-    """The catalogue's models that the local workers run."""
+def models_of(settings: Settings, home: Path) -> list[Wanted]:
+    """The models by name that the local workers run: the catalogue's, and those of one's own in `home`."""
     workers = [local.worker for local in local_workers(settings)]
-    return [wanted(worker.model, worker.variant) for worker in workers if not worker.model.startswith(_OWN_MODEL)]
+    return [wanted(worker.model, worker.variant, home) for worker in workers if not worker.model.startswith(_OWN_MODEL)]
 
 
 async def serve(plan: Plan) -> None:

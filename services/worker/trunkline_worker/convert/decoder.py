@@ -9,20 +9,33 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from trunkline_worker.convert.gguf_weights import GgufWeights
-from trunkline_worker.convert.graph import MICROSOFT, Dimension, GraphBuilder
+from trunkline_kit.errors import ModelError
+from trunkline_worker.convert.graph import MICROSOFT, Attribute, Dimension, GraphBuilder
 from trunkline_worker.convert.precision import BLOCK, F32, Precision, quantise
+from trunkline_worker.convert.weights import (
+    DecoderWeights,
+    bias_of,
+    check_tensors,
+    expected_tensors,
+    rotary_frequencies,
+)
 
 
-def build_decoder(weights: GgufWeights, precision: Precision) -> GraphBuilder:
-    """The whole graph; its largest matrices are shared between the embedding and the head when the model ties them."""
+def build_decoder(weights: DecoderWeights, precision: Precision) -> GraphBuilder:
+    """The whole graph; its largest matrices are shared between the embedding and the head when the model ties them.
+
+    Raises ModelError for weights that are not those of the shape they claim.
+    """
+    check_tensors(weights)
     return _DecoderGraph(weights, precision).build()
 
 
 class _DecoderGraph:
-    def __init__(self, weights: GgufWeights, precision: Precision) -> None:
+    def __init__(self, weights: DecoderWeights, precision: Precision) -> None:
         self._weights = weights
         self._shape = weights.shape()
+        self._sizes = expected_tensors(self._shape)
+        self._names = weights.names()
         self._graph = GraphBuilder("decoder", precision)
 
     def build(self) -> GraphBuilder:
@@ -64,9 +77,10 @@ class _DecoderGraph:
         )
 
     def _rotary_tables(self) -> tuple[str, str]:
-        """Cos and sin for every position of the model's context (Su et al., 2021, arXiv:2104.09864)."""
-        size = self._shape.head_size
-        frequencies = self._shape.rope_base ** -(np.arange(0, size, 2, dtype=np.float64) / size)
+        """Cos and sin for every position of the model's context."""
+        frequencies = rotary_frequencies(self._shape.rope_base, self._shape.head_size)
+        if self._shape.rope_divisors:
+            frequencies = frequencies / np.array(self._shape.rope_divisors)
         angles = np.outer(np.arange(self._shape.context_tokens), frequencies)
         return (
             self._graph.constant("rotary.cos", np.cos(angles).astype(np.float32)),
@@ -74,8 +88,8 @@ class _DecoderGraph:
         )
 
     def _embedding(self, ids: str) -> str:
-        weight = self._weights.matrix("token_embd.weight")
-        if self._graph.precision is not Precision.Q8:
+        weight = self._weight("token_embd.weight")
+        if not self._graph.quantised:
             return self._graph.node("Gather", [self._graph.constant("embedding.weight", weight), ids], "embedded")
         blocks = quantise(weight)
         codes = self._graph.constant("embedding.codes", blocks.codes.reshape(weight.shape))
@@ -93,17 +107,14 @@ class _DecoderGraph:
 
     def _attention(self, layer: int, x: str, extra: list[str]) -> str:
         graph, shape, prefix = self._graph, self._shape, f"blk.{layer}."
-        rows: list[F32] = [
-            self._weights.attention_matrix(f"{prefix}attn_q.weight", shape.heads),
-            self._weights.attention_matrix(f"{prefix}attn_k.weight", shape.kv_heads),
-            self._weights.matrix(f"{prefix}attn_v.weight"),
-        ]
-        packed = graph.linear(x, f"{layer}.qkv", np.concatenate(rows))
+        packed = self._linear(x, f"{layer}.qkv", *(f"{prefix}attn_{part}.weight" for part in "qkv"))
+        parts = self._normed_heads(layer, packed) if shape.head_norms else [packed, "", ""]
         past = [self._cache(f"past_key_values.{layer}.{part}", "past") for part in ("key", "value")]
         present = [f"present.{layer}.{part}" for part in ("key", "value")]
+        options: dict[str, Attribute] = {"local_window_size": shape.window_tokens} if shape.window_tokens else {}
         attended = graph.node(
             "GroupQueryAttention",
-            [packed, "", "", *past, *extra],
+            [*parts, *past, *extra],
             [f"{layer}.attended", *present],
             MICROSOFT,
             num_heads=shape.heads,
@@ -111,8 +122,32 @@ class _DecoderGraph:
             scale=float(shape.head_size**-0.5),
             do_rotary=1,
             rotary_interleaved=0,
+            **options,
         )
-        return graph.linear(attended, f"{layer}.output", self._weights.matrix(f"{prefix}attn_output.weight"))
+        return self._linear(attended, f"{layer}.output", f"{prefix}attn_output.weight")
+
+    def _normed_heads(self, layer: int, packed: str) -> list[str]:
+        """Queries, keys and values of a packed product, the first two with an RMS norm over each head's numbers."""
+        graph, shape = self._graph, self._shape
+        rows = {"q": shape.heads, "k": shape.kv_heads, "v": shape.kv_heads}
+        names = {part: f"{layer}.{part}" for part in rows}
+        sizes = graph.integers(*(heads * shape.head_size for heads in rows.values()))
+        graph.node("Split", [packed, sizes], list(names.values()), axis=-1)
+        for part in ("q", "k"):
+            name = names[part]
+            heads = graph.node("Reshape", [name, graph.integers(0, 0, -1, shape.head_size)], f"{name}.heads")
+            gain = self._vector(f"blk.{layer}.attn_{part}_norm.weight")
+            normed = graph.node(
+                "SimplifiedLayerNormalization",
+                [heads, gain],
+                f"{name}.normed",
+                axis=-1,
+                epsilon=shape.norm_epsilon,
+                stash_type=1,
+            )
+            flat = graph.integers(0, 0, rows[part] * shape.head_size)
+            names[part] = graph.node("Reshape", [normed, flat], f"{name}.flat")
+        return list(names.values())
 
     def _cache(self, name: str, length: str) -> str:
         shape: list[Dimension] = ["batch", self._shape.kv_heads, length, self._shape.head_size]
@@ -120,13 +155,12 @@ class _DecoderGraph:
 
     def _feed_forward(self, layer: int, x: str) -> str:
         graph, prefix = self._graph, f"blk.{layer}."
-        both = [self._weights.matrix(f"{prefix}{part}.weight") for part in ("ffn_gate", "ffn_up")]
-        wide = graph.linear(x, f"{layer}.gate_up", np.concatenate(both))
+        wide = self._linear(x, f"{layer}.gate_up", f"{prefix}ffn_gate.weight", f"{prefix}ffn_up.weight")
         graph.node("Split", [wide], [f"{layer}.gate", f"{layer}.up"], axis=-1, num_outputs=2)
         # With alpha 1 QuickGelu is x * sigmoid(x), the SiLU of the model, in one pass over memory.
         silu = graph.node("QuickGelu", [f"{layer}.gate"], f"{layer}.silu", MICROSOFT, alpha=1.0)
         product = graph.node("Mul", [silu, f"{layer}.up"], f"{layer}.gated")
-        return graph.linear(product, f"{layer}.down", self._weights.matrix(f"{prefix}ffn_down.weight"))
+        return self._linear(product, f"{layer}.down", f"{prefix}ffn_down.weight")
 
     def _norm(self, name: str, residual: str, x: str, weight: str) -> tuple[str, str]:
         """RMS norm of residual + x; returns the normed value and the new residual."""
@@ -139,10 +173,10 @@ class _DecoderGraph:
     def _head(self, x: str) -> None:
         graph, shape = self._graph, self._shape
         last = graph.node("Gather", [x, graph.integers(-1)], "last_hidden", axis=1)
-        if self._weights.has("output.weight"):
-            logits = graph.linear(last, "head", self._weights.matrix("output.weight"))
-        else:
+        if shape.tied:
             logits = self._tied_head(last)
+        else:
+            logits = graph.linear(last, "head", self._weight("output.weight"), fine=True)
         graph.node("Identity", [logits], "logits")
         graph.output("logits", graph.float_type, ["batch", 1, shape.vocabulary])
         for layer in range(shape.layers):
@@ -153,7 +187,7 @@ class _DecoderGraph:
     def _tied_head(self, last: str) -> str:
         """The embedding read backwards: the same constant, so it is stored once."""
         graph, shape = self._graph, self._shape
-        if graph.precision is Precision.Q8:
+        if graph.quantised:
             blocked = graph.integers(shape.vocabulary, shape.hidden // BLOCK, BLOCK)
             codes = graph.node("Reshape", ["embedding.codes", blocked], "head.codes")
             return graph.quantised_linear(last, "head", (codes, "embedding.scales"), (shape.vocabulary, shape.hidden))
@@ -161,5 +195,32 @@ class _DecoderGraph:
         logits = graph.node("Gemm", [flat, "embedding.weight"], "head.logits", transB=1)
         return graph.node("Reshape", [logits, graph.integers(-1, 1, shape.vocabulary)], "head.out")
 
+    def _linear(self, x: str, name: str, *names: str) -> str:
+        """X by one matrix, or by several of the same input stacked, with the biases that there are."""
+        weights = [self._weight(part) for part in names]
+        return self._graph.linear(
+            x, name, np.concatenate(weights) if len(weights) > 1 else weights[0], self._bias(names)
+        )
+
+    def _bias(self, names: tuple[str, ...]) -> F32 | None:
+        """One vector over the stacked rows, zero where a part has none; None where no part has."""
+        if not any(bias_of(name) in self._names for name in names):
+            return None
+        parts: list[F32] = []
+        for name in names:
+            rows = self._sizes[name][:1]
+            there = bias_of(name) in self._names
+            parts.append(self._sized(bias_of(name), rows) if there else np.zeros(rows, np.float32))
+        return np.concatenate(parts)
+
     def _vector(self, name: str) -> str:
-        return self._graph.constant(name, self._weights.matrix(name))
+        return self._graph.constant(name, self._weight(name))
+
+    def _weight(self, name: str) -> F32:
+        return self._sized(name, self._sizes[name])
+
+    def _sized(self, name: str, size: tuple[int, ...]) -> F32:
+        weight = self._weights.matrix(name)
+        if weight.shape != size:
+            raise ModelError(f"{name} is {list(weight.shape)} and should be {list(size)} by the model's description")
+        return weight

@@ -49,6 +49,9 @@ class BertWeights:
             )
         self._tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
 
+    def has(self, name: str) -> bool:
+        return name in self._tensors
+
     def tensor(self, name: str) -> F32:
         if name not in self._tensors:
             raise ModelError(f"the encoder's weights have no tensor {name!r}")
@@ -56,10 +59,12 @@ class BertWeights:
 
 
 def build_encoder(weights: BertWeights, precision: Precision) -> GraphBuilder:
-    return _EncoderGraph(weights, precision).build()
+    return EncoderGraph(weights, precision).build()
 
 
-class _EncoderGraph:
+class EncoderGraph:
+    """The encoder, and what makes of its last layer what is asked for."""
+
     def __init__(self, weights: BertWeights, precision: Precision) -> None:
         self._weights = weights
         self._config = weights.config
@@ -87,16 +92,20 @@ class _EncoderGraph:
         )
         positions = graph.constant("positions", table)
         cut = graph.node("Slice", [positions, graph.integers(0), length, graph.integers(0)], "positions.cut")
-        total = graph.node("Add", [words, cut], "embedded")
+        total = self._segments(graph.node("Add", [words, cut], "embedded"))
         gain = graph.constant("embedding.gain", tensor("embeddings.LayerNorm.weight"))
         bias = graph.constant("embedding.bias", tensor("embeddings.LayerNorm.bias"))
         return graph.node(
             "LayerNormalization", [total, gain, bias], "normed", epsilon=self._config.layer_norm_eps, axis=-1
         )
 
+    def _segments(self, total: str) -> str:
+        """What sets a second text apart: here there is none."""
+        return total
+
     def _words(self, weight: F32) -> str:
         graph = self._graph
-        if graph.precision is not Precision.Q8:
+        if not graph.quantised:
             return graph.node("Gather", [graph.constant("words.weight", weight), "input_ids"], "words")
         blocks = quantise(weight)
         codes = graph.constant("words.codes", blocks.codes.reshape(weight.shape))

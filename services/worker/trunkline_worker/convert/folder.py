@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+from msgspec import structs
 
 from trunkline_worker.catalogue import CatalogueModel, ModelKind
 from trunkline_worker.convert.decoder import build_decoder
 from trunkline_worker.convert.encoder import BertWeights, build_encoder
-from trunkline_worker.convert.gguf_weights import DecoderShape, GgufTokenizer, GgufWeights
+from trunkline_worker.convert.lora import AdaptedWeights, Adapter
+from trunkline_worker.convert.origin import Origin
 from trunkline_worker.convert.precision import Precision
-from trunkline_worker.convert.tokenizer_files import write_decoder_tokenizer, write_encoder_tokenizer
+from trunkline_worker.convert.sources import DecoderSource, Manners, open_source
+from trunkline_worker.convert.tokenizer_files import write_encoder_tokenizer
+from trunkline_worker.convert.weights import DecoderShape, DecoderWeights
 from trunkline_worker.genai_config import (
     DecoderConfig,
     EncoderConfig,
@@ -28,7 +34,8 @@ def convert(model: CatalogueModel, source: Path, precision: Precision, folder: P
     float32 size in memory. Raises ModelError for a source that cannot be converted, OSError when the disk is full.
     """
     if model.kind is ModelKind.GENERATE:
-        _convert_decoder(model, source, precision, folder)
+        search = SearchConfig(temperature=model.temperature, top_p=model.top_p)
+        _convert_decoder(open_source(source), precision, folder, search)
     else:
         _convert_encoder(model, source, precision, folder)
     manifest = Manifest(
@@ -46,23 +53,53 @@ def convert(model: CatalogueModel, source: Path, precision: Precision, folder: P
     return manifest
 
 
-def _convert_decoder(model: CatalogueModel, source: Path, precision: Precision, folder: Path) -> None:
-    weights = GgufWeights(source)
-    shape, tokenizer = weights.shape(), weights.tokenizer()
+def convert_own(origin: Origin, precision: Precision, folder: Path) -> Manifest:
+    """The same for a decoder that is not of the catalogue. Raises ModelError, OSError."""
+    source = open_source(origin.source)
+    manners = source.manners()
+    search = SearchConfig(
+        temperature=manners.temperature if origin.temperature is None else origin.temperature,
+        top_p=manners.top_p if origin.top_p is None else origin.top_p,
+    )
+    _convert_decoder(source, precision, folder, search, origin.adapters)
+    manifest = Manifest(
+        model=origin.name,
+        kind=ModelKind.GENERATE,
+        variant=precision,
+        licence=origin.licence,
+        converter_version=CONVERTER_VERSION,
+        files=records_of(folder),
+        source=origin.source.name,
+        source_sha256=origin.sha256,
+        adapters=tuple(path.name for path in origin.adapters),
+    )
+    write_manifest(manifest, folder)
+    return manifest
+
+
+def _convert_decoder(
+    source: DecoderSource, precision: Precision, folder: Path, search: SearchConfig, adapters: Sequence[Path] = ()
+) -> None:
+    weights: DecoderWeights = source.weights
+    if adapters:
+        weights = AdaptedWeights(weights, tuple(Adapter(path) for path in adapters))
+    shape = weights.shape()
+    # The tokenizer first: it is what most often cannot be had, and takes no time.
+    source.write_tokenizer(folder)
     build_decoder(weights, precision).save(folder)
-    write_decoder_tokenizer(tokenizer, shape.context_tokens, folder)
-    search = SearchConfig(max_length=shape.context_tokens, temperature=model.temperature, top_p=model.top_p)
-    write_genai_config(GenaiConfig(model=_decoder_description(shape, tokenizer), search=search), folder)
+    search = structs.replace(search, max_length=shape.context_tokens)
+    write_genai_config(GenaiConfig(model=_decoder_description(shape, source.manners()), search=search), folder)
 
 
-def _decoder_description(shape: DecoderShape, tokenizer: GgufTokenizer) -> ModelConfig:
+def _decoder_description(shape: DecoderShape, manners: Manners) -> ModelConfig:
+    ends = manners.eos_ids
     return ModelConfig(
-        type="llama",
+        type=shape.family,
         context_length=shape.context_tokens,
         vocab_size=shape.vocabulary,
-        bos_token_id=tokenizer.bos_id,
-        eos_token_id=tokenizer.eos_id,
-        pad_token_id=tokenizer.padding_id,
+        bos_token_id=manners.bos_id,
+        eos_token_id=ends[0] if len(ends) == 1 else ends,
+        pad_token_id=manners.padding_id,
         decoder=DecoderConfig(
             head_size=shape.head_size,
             hidden_size=shape.hidden,

@@ -11,7 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from trunkline_worker.convert.precision import BLOCK, F32, Blocks, Precision, quantise
+from trunkline_kit.errors import ModelError
+from trunkline_worker.convert.precision import BLOCK, F32, Blocks, Precision, quantise, quantise_to_four_bits
 
 MICROSOFT = "com.microsoft"
 """Domain of ONNX Runtime's fused operators."""
@@ -76,9 +77,20 @@ class GraphBuilder:
         self._nodes.append(made)
         return names[0]
 
-    def linear(self, x: str, name: str, weight: F32, bias: F32 | None = None) -> str:
-        """X @ weight.T + bias, with the weight [out, in] stored at the graph's precision."""
-        if self.precision is Precision.Q8:
+    @property
+    def quantised(self) -> bool:
+        """Whether matrices are stored in blocks; embedding and head have 8 bits then."""
+        return self.precision in (Precision.Q8, Precision.Q4)
+
+    def linear(self, x: str, name: str, weight: F32, bias: F32 | None = None, *, fine: bool = False) -> str:
+        """X @ weight.T + bias, with the weight [out, in] stored at the graph's precision; `fine`: at 8 bits or more."""
+        if self.quantised and weight.shape[1] % BLOCK:
+            raise ModelError(
+                f"{name} has rows of {weight.shape[1]} weights, which is no multiple of {BLOCK}; use the variant f32"
+            )
+        if self.precision is Precision.Q4 and not fine:
+            return self._four_bit_linear(x, name, weight, bias)
+        if self.quantised:
             return self.quantised_linear(x, name, self.blocks(name, quantise(weight)), weight.shape, bias)
         product = self.node("MatMul", [x, self.constant(f"{name}.weight", weight.T)], f"{name}.product")
         if bias is None:
@@ -95,14 +107,41 @@ class GraphBuilder:
         inputs = [x, *blocks]
         if bias is not None:
             inputs += ["", "", self.constant(f"{name}.bias", bias)]
+        return self._product(inputs, f"{name}.out", shape, bits=8)
+
+    def _four_bit_linear(self, x: str, name: str, weight: F32, bias: F32 | None) -> str:
+        """The product with the codes, and with each block's middle: every block's sum of x times its middle."""
+        blocks = quantise_to_four_bits(weight)
+        codes, scales = self.constant(f"{name}.codes", blocks.packed), self.constant(f"{name}.scales", blocks.scales)
+        inputs = [x, codes, scales]
+        if bias is not None:
+            inputs += ["", "", self.constant(f"{name}.bias", bias)]
+        rough = self._product(inputs, f"{name}.rough", weight.shape, bits=4)
+        middles = self._middles_product(x, name, blocks.middles)
+        return self.node("Add", [rough, middles], f"{name}.out")
+
+    def _middles_product(self, x: str, name: str, middles: F32) -> str:
+        """Each block's sum of x by its middle, at 8 bits: rows of x stay independent, which a Gemm's do not."""
+        count = middles.shape[1]
+        spare = -count % BLOCK
+        parts = self.node("Reshape", [x, self.integers(0, 0, count, BLOCK)], f"{name}.parts")
+        sums = self.node("ReduceSum", [parts, self.integers(-1)], f"{name}.sums", keepdims=0)
+        if spare:
+            sums = self.node("Pad", [sums, self.integers(0, 0, 0, 0, 0, spare)], f"{name}.padded")
+        padded = np.pad(middles, ((0, 0), (0, spare)))
+        return self.quantised_linear(
+            sums, f"{name}.middle", self.blocks(f"{name}.middle", quantise(padded)), padded.shape
+        )
+
+    def _product(self, inputs: list[str], output: str, shape: tuple[int, ...], bits: int) -> str:
         return self.node(
             "MatMulNBits",
             inputs,
-            f"{name}.out",
+            output,
             MICROSOFT,
             N=shape[0],
             K=shape[1],
-            bits=8,
+            bits=bits,
             block_size=BLOCK,
             accuracy_level=_INT8_ACCUMULATION,
         )

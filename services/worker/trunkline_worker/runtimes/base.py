@@ -27,6 +27,9 @@ class DecoderRuntime(Protocol):
     blocks: int
     """Blocks of `block_tokens` tokens that can be kept beside the slots; 0 where nothing can."""
 
+    verify_tokens: int
+    """Tokens of one run of `verify`; 0 where that cannot be done."""
+
     def prefill(self, slot: int, ids: Sequence[int], past: int) -> Logits:
         """Append `ids` after the first `past` tokens of `slot`; what lay behind them is forgotten.
 
@@ -37,6 +40,13 @@ class DecoderRuntime(Protocol):
         """Append one id to each of the slots 0 … len(ids)-1, whose lengths including it are `lengths`.
 
         Returns the logits [len(ids), vocabulary], valid until the next call.
+        """
+
+    def verify(self, ids: Sequence[int], past: int) -> Logits:
+        """Append `verify_tokens` ids after the first `past` tokens of slot 0.
+
+        Returns the logits [len(ids), vocabulary] after each, exactly those that `decode` would give one by one, valid
+        until the next call.
         """
 
     def move(self, source: int, target: int, length: int) -> None:

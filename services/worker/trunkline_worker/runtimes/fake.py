@@ -59,10 +59,11 @@ class FakeDecoder:
     cost: ModelCost | None = None
     block_tokens = 16
 
-    def __init__(self, slots: int = 8, slot_tokens: int = 512, blocks: int = 64) -> None:
+    def __init__(self, slots: int = 8, slot_tokens: int = 512, blocks: int = 64, verify_tokens: int = 0) -> None:
         self.slots = slots
         self.slot_tokens = slot_tokens
         self.blocks = blocks
+        self.verify_tokens = verify_tokens
         self._kept: list[list[int]] = [[] for _ in range(slots)]
         self._blocks: list[list[int]] = [[] for _ in range(blocks)]
 
@@ -74,6 +75,13 @@ class FakeDecoder:
         for slot, (token_id, length) in enumerate(zip(ids, lengths, strict=True)):
             self._append(slot, [token_id], length - 1)
         return np.stack([self._logits(slot) for slot in range(len(ids))])
+
+    def verify(self, ids: Sequence[int], past: int) -> Logits:
+        rows = []
+        for place, token_id in enumerate(ids):
+            self._append(0, [token_id], past + place)
+            rows.append(self._logits(0))
+        return np.stack(rows)
 
     def move(self, source: int, target: int, length: int) -> None:
         self._kept[target] = self._kept[source][:length]

@@ -13,12 +13,14 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from trunkline_kit.errors import ConfigError, ModelError
+from trunkline_kit.errors import ConfigError, Internal, ModelError
+from trunkline_worker.convert.precision import Precision
 from trunkline_worker.genai_config import DecoderConfig
 from trunkline_worker.model_store import ModelFolder
 from trunkline_worker.runtimes.base import Logits
 from trunkline_worker.runtimes.kv_cache import CacheShape, open_cache
 from trunkline_worker.runtimes.session import SessionConfig, open_session
+from trunkline_worker.runtimes.verifier import open_verifier
 from trunkline_worker.utilisation import ModelCost
 
 if TYPE_CHECKING:
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
 
 _ELEMENTS: dict[str, type[np.float16 | np.float32]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
-_WEIGHT_BYTES = {"q8": 1.125, "f16": 2.0, "f32": 4.0}
-"""Of one weight; q8 has a float32 for each block of 32."""
+_WEIGHT_BYTES = {precision.value: precision.weight_bytes for precision in Precision}
 
 
 class SlotConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +40,8 @@ class SlotConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tokens of prompt and answer that one slot holds; the model's own context is the upper bound."""
     prefix_bytes: int = 256 * 1024 * 1024
     """Memory for beginnings of prompts that may come again; 0 keeps none."""
+    speculation: bool = True
+    """Whether drafts can be verified, which takes the weights' size in memory once more."""
 
 
 class OnnxDecoder:
@@ -70,6 +73,9 @@ class OnnxDecoder:
         self._logits: NDArray[Any] = np.zeros((self.slots, 1, self.vocabulary_size), graph.element)
         self._places = np.arange(self.slot_tokens)
         self._bindings: dict[tuple[int, int], onnxruntime.IOBinding] = {}
+        verifier = open_verifier(folder, self._kv, shape, config) if slots.speculation else None
+        self._verifier = verifier if verifier is not None and verifier.agrees(self._copied) else None
+        self.verify_tokens = self._verifier.width if self._verifier else 0
 
     def prefill(self, slot: int, ids: Sequence[int], past: int) -> Logits:
         tokens = np.asarray([ids], np.int64)
@@ -81,6 +87,11 @@ class OnnxDecoder:
         tokens[:, 0] = ids
         return self._run(0, tokens, np.asarray(lengths))
 
+    def verify(self, ids: Sequence[int], past: int) -> Logits:
+        if self._verifier is None:
+            raise Internal("this model cannot verify drafts")
+        return self._verifier.run(ids, past)
+
     def move(self, source: int, target: int, length: int) -> None:
         self._kv.move(source, target, length)
 
@@ -89,6 +100,9 @@ class OnnxDecoder:
 
     def restore(self, block: int, slot: int, begin: int) -> None:
         self._kv.restore(block, slot, begin)
+
+    def _copied(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
+        return self.decode(ids, lengths).copy()
 
     def _run(self, first: int, tokens: NDArray[np.int64], lengths: NDArray[np.int64]) -> Logits:
         rows, width = tokens.shape

@@ -50,6 +50,19 @@ def check_installation() -> None:
 
 def open_session(graph: Path, config: SessionConfig) -> onnxruntime.InferenceSession:
     """Load a graph. Raises ModelError if it cannot be loaded, ConfigError if the device is not what was asked for."""
+    return _open(str(graph), str(graph), session_options(config), config)
+
+
+def open_model_session(graph: bytes, weights: Path, config: SessionConfig) -> onnxruntime.InferenceSession:
+    """Load a graph that was made in memory and whose weights lie in files of the folder `weights`. Raises as above."""
+    options = session_options(config)
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
+    return _open(graph, f"a graph made of {weights}", options, config)
+
+
+def _open(
+    graph: str | bytes, name: str, options: onnxruntime.SessionOptions, config: SessionConfig
+) -> onnxruntime.InferenceSession:
     # Imported here because it takes a quarter of a second and loads native libraries.
     import onnxruntime  # noqa: PLC0415
     from onnxruntime.capi import onnxruntime_pybind11_state as native  # noqa: PLC0415
@@ -58,7 +71,7 @@ def open_session(graph: Path, config: SessionConfig) -> onnxruntime.InferenceSes
     if provider not in onnxruntime.get_available_providers():
         raise ConfigError(f"this ONNX Runtime has no {provider}; install the extra `gpu` or set device: cpu")
     try:
-        session = onnxruntime.InferenceSession(str(graph), session_options(config), providers=_providers(config))
+        session = onnxruntime.InferenceSession(graph, options, providers=_providers(config))
     except (
         native.Fail,
         native.InvalidArgument,
@@ -68,7 +81,7 @@ def open_session(graph: Path, config: SessionConfig) -> onnxruntime.InferenceSes
         native.NotImplemented,
         native.NoSuchFile,
     ) as error:
-        raise ModelError(f"{graph} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"{name} cannot be loaded: {first_line(error)}") from error
     if session.get_providers()[0] != provider:
         # ONNX Runtime only logs a line when a GPU cannot be used and goes on, many times slower, on the CPU.
         raise ConfigError(f"{provider} was asked for but could not be started; check the driver, CUDA and cuDNN")

@@ -69,8 +69,8 @@ def test_a_vocabulary_that_is_missing_or_another_is_done_without(monkeypatch, tm
 
 
 def test_chat_is_counted_as_its_provider_does(o200k):
-    assert counted(o200k, chat("tiktoken is great!")) == 6 + 3 + 3
-    assert counted(o200k, chat("tiktoken is great!", "tiktoken is great!")) == 2 * (6 + 3) + 3
+    assert counted(o200k, chat("tiktoken is great!")) == 6 + 4 + 3
+    assert counted(o200k, chat("tiktoken is great!", "tiktoken is great!")) == 2 * (6 + 4) + 3
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
     assert counted(o200k, chat("hi", tools=tools)) > counted(o200k, chat("hi")) + 10
 
@@ -80,12 +80,17 @@ def test_prompts_inputs_and_token_ids(o200k):
     assert counted(o200k, call(Surface.COMPLETION, prompt=[1, 2, 3])) == 3
     assert counted(o200k, call(Surface.EMBEDDING, input=["tiktoken is great!", "tiktoken is great!"])) == 12
     assert counted(o200k, call(Surface.EMBEDDING, input=[[1, 2], [3]])) == 3
+    assert counted(o200k, call(Surface.RERANK, query="tiktoken is great!", documents=[{"text": "hi"}, "hi"])) == 8
+
+
+async def test_which_models_can_be_counted():
+    assert [await Tokenizers().knows(model) for model in ("gpt-4o", "qwen3-8b")] == [True, False]
 
 
 def test_an_image_counts_as_in_estimates(o200k):
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
     body = call(Surface.CHAT, messages=[{"role": "user", "content": [{"type": "text", "text": "hi"}, image]}])
-    assert counted(o200k, body) == 1 + 1_000 + 3 + 3
+    assert counted(o200k, body) == 1 + 1_000 + 4 + 3
 
 
 class Panic(BaseException):
@@ -112,7 +117,7 @@ def test_a_tokenizer_that_panics_is_done_without(caplog):
 def test_a_long_text_is_counted_in_pieces(o200k, text):
     whole = text * (50_000 // len(text))
     found = counted(o200k, chat(whole))
-    assert abs(found - 6 - len(o200k.encode_ordinary(whole))) <= len(whole) / PIECE_CHARS
+    assert abs(found - 7 - len(o200k.encode_ordinary(whole))) <= len(whole) / PIECE_CHARS
 
 
 def test_a_million_spaces_are_counted(o200k):
@@ -139,8 +144,8 @@ async def test_the_first_model_that_is_known_counts_and_is_loaded_once(monkeypat
     large = chat("word " * 2_000)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(tokenizers.count(["unknown", "gpt-4o", "gpt-4"], large)) for _ in range(5)]
-    assert {task.result() for task in tasks} == {2_001 + 3 + 3}
-    assert await tokenizers.count(["gpt-4o"], chat("hi")) == 7
+    assert {task.result() for task in tasks} == {2_001 + 4 + 3}
+    assert await tokenizers.count(["gpt-4o"], chat("hi")) == 8
     assert loads == ["o200k_base"]
 
 

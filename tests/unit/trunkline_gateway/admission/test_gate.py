@@ -10,7 +10,7 @@ from trunkline_gateway.admission.estimation import Estimator
 from trunkline_gateway.admission.gate import Gate, Terms
 from trunkline_gateway.admission.levels import Measure
 from trunkline_gateway.admission.rulebook import Rulebook
-from trunkline_gateway.admission.sizing import OUTPUT_MAX, output_max_of
+from trunkline_gateway.admission.sizing import OUTPUT_MAX, output_max_of, searches_of
 from trunkline_gateway.admission.waiting import WaitingRoom
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.catalogue import build
@@ -88,6 +88,37 @@ async def test_the_dearest_place_is_what_money_is_reserved_for(gate, terms):
 
 async def test_what_has_no_price_meets_no_budget(gate, terms):
     assert len(await costs_of(await reserved(gate, terms, chat("free", max_tokens=9)))) == 1
+
+
+async def test_what_is_free_meets_no_limit_on_its_size(gate, terms):
+    turn = await reserved(gate, terms, chat(), Surface.TOKEN_COUNT)
+    assert turn.reservation is None
+
+
+async def test_a_request_that_no_model_answers_meets_its_callers_limits(gate):
+    limits = [{"requests": 1, "per_s": 60}, {"tokens": 1, "per_s": 60}]
+    config = GatewayConfig.from_settings(decode({"teams": {"default": {"limits": limits}}}, Settings))
+    terms = Terms(rulebook=Rulebook(tenants_of(config)), pricing=Pricing(), catalogue=build(config, 0))
+
+    async def admitted():
+        who = Principal(key_id="k")
+        turn = Turn(surface=Surface.MODERATION, principal=who, request_id="r", traceparent="", started_s=0.0)
+        await gate.admit_caller(turn, call_of(turn, b'{"input":"x"}'), terms)
+        return turn
+
+    [hold] = (await admitted()).reservation.tickets[0].holds
+    assert hold.measures == (Measure.REQUESTS,)
+    with pytest.raises(RateLimited):
+        await admitted()
+
+
+@pytest.mark.parametrize(("documents", "searches"), [(1, 1), (100, 1), (101, 2), (1_000, 10)])
+def test_documents_are_searched_a_hundred_at_a_time(documents, searches):
+    turn = Turn(surface=Surface.RERANK, principal=Principal(key_id="k"), request_id="r", traceparent="", started_s=0.0)
+    body = {"model": "m", "query": "q", "documents": ["d"] * documents}
+    assert searches_of(call_of(turn, msgspec.json.encode(body))) == searches
+    turn.surface = Surface.CHAT
+    assert searches_of(call_of(turn, msgspec.json.encode(chat()))) == 0
 
 
 async def test_a_guess_takes_at_most_a_quarter_of_a_limit(gate, terms):

@@ -78,10 +78,10 @@ ON, OFF, ADAPTIVE = model.ThinkingMode.ON, model.ThinkingMode.OFF, model.Thinkin
 THINKING = [
     (model.Thinking(summary="auto"), None, None, None),
     (model.Thinking(effort="minimal"), {"type": "adaptive"}, "low", {"type": "enabled", "budget_tokens": 1024}),
-    (model.Thinking(effort="max"), {"type": "adaptive"}, "max", {"type": "enabled", "budget_tokens": 8191}),
+    (model.Thinking(effort="max"), {"type": "adaptive"}, "max", {"type": "enabled", "budget_tokens": 24000}),
     (model.Thinking(mode=OFF), {"type": "disabled"}, None, {"type": "disabled"}),
     (model.Thinking(mode=ADAPTIVE), {"type": "adaptive"}, None, None),
-    (model.Thinking(mode=ON), {"type": "adaptive"}, None, {"type": "enabled", "budget_tokens": 8191}),
+    (model.Thinking(mode=ON), {"type": "adaptive"}, None, {"type": "enabled", "budget_tokens": 8192}),
     (
         model.Thinking(mode=ON, budget_tokens=2000, effort="high", summary="none"),
         {"type": "enabled", "budget_tokens": 2000, "display": "omitted"},
@@ -111,6 +111,44 @@ def test_no_room_to_think():
     little = {"output_tokens_max": 1000, "thinking": model.Thinking(effort="low")}
     assert refused(abilities=NUMBERS, **little) == (Unsupported, "max_completion_tokens")
     assert encode(**little)["max_tokens"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked", "sent"),
+    [
+        (None, model.Thinking(effort="high"), (24000, 32000)),
+        (None, model.Thinking(effort="low"), (2048, 2048 + 8192)),
+        (None, model.Thinking(mode=ON, budget_tokens=40000), (40000, 40000 + 8192)),
+        (3000, model.Thinking(effort="high"), (2999, 3000)),
+    ],
+)
+def test_thoughts_leave_room_for_an_answer_unless_the_caller_limits_both(limit, asked, sent):
+    body = encode(NUMBERS, output_tokens_max=limit, thinking=asked)
+    assert (body["thinking"]["budget_tokens"], body["max_tokens"]) == sent
+
+
+@pytest.mark.parametrize("abilities", [ABILITIES, NUMBERS])
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"sampling": model.Sampling(temperature=0.5)}, "temperature"),
+        ({"sampling": model.Sampling(top_p=0.9)}, "top_p"),
+        ({"sampling": model.Sampling(top_k=5)}, "top_k"),
+        ({"tools": (TOOL,), "tool_choice": model.ToolChoice(mode=model.ToolMode.REQUIRED)}, "tool_choice"),
+        ({"tools": (TOOL,), "tool_choice": model.ToolChoice(mode=model.ToolMode.NAMED, name="f")}, "tool_choice"),
+    ],
+)
+def test_what_does_not_go_with_thinking_is_named(abilities, fields, param):
+    assert refused(abilities=abilities, thinking=model.Thinking(effort="high"), **fields) == (Unsupported, param)
+    assert "thinking" not in encode(abilities, **fields)
+    assert encode(abilities, thinking=model.Thinking(mode=OFF), **fields)["thinking"] == {"type": "disabled"}
+
+
+def test_what_goes_with_thinking():
+    sampling = model.Sampling(temperature=1.0, top_p=0.95)
+    choice = model.ToolChoice(mode=model.ToolMode.AUTO)
+    body = encode(thinking=model.Thinking(effort="high"), sampling=sampling, tools=(TOOL,), tool_choice=choice)
+    assert (body["temperature"], body["top_p"], body["tool_choice"]) == (1.0, 0.95, {"type": "auto"})
 
 
 def test_structured_output():
@@ -154,3 +192,22 @@ def test_a_model_that_takes_no_temperature():
     new = replace(ABILITIES, sampling=False)
     assert encode(new, sampling=model.Sampling(temperature=1.0, top_p=1.0)) == LEAST
     assert refused(abilities=new, sampling=model.Sampling(temperature=0.5)) == (Unsupported, "temperature")
+
+
+@pytest.mark.parametrize(
+    ("budget", "effort", "sent"),
+    [
+        (1, "", "low"),
+        (2048, "", "low"),
+        (2049, "", "medium"),
+        (30_000, "", "xhigh"),
+        (90_000, "", "xhigh"),
+        (1, "max", "max"),
+    ],
+)
+def test_a_number_is_the_nearest_effort_where_a_model_takes_none(budget, effort, sent):
+    adaptive = replace(ABILITIES, thinking_budget=False)
+    asked = model.Thinking(mode=model.ThinkingMode.ON, budget_tokens=budget, effort=effort)
+    body = encode(adaptive, thinking=asked)
+    assert (body["thinking"], body["output_config"]) == ({"type": "adaptive"}, {"effort": sent})
+    assert "thinking" not in encode(adaptive, thinking=model.Thinking(mode=model.ThinkingMode.OFF))

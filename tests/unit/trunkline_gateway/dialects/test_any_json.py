@@ -93,6 +93,21 @@ REQUESTS = {
     },
 }
 CHUNK = {"id": "i", "model": "m", "created": 1}
+GEMINI = {"responseId": "i", "modelVersion": "m", "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 2}}
+SIGNED = {"thoughtSignature": "cw=="}
+GEMINI_END = {
+    "finishReason": "STOP",
+    "citationMetadata": {"citationSources": [{"startIndex": 0, "endIndex": 1, "uri": "https://example.com/"}]},
+    "groundingMetadata": {
+        "groundingChunks": [{"web": {"uri": "u", "title": "t"}}],
+        "groundingSupports": [{"segment": {"endIndex": 1}, "groundingChunkIndices": [0]}],
+    },
+    "logprobsResult": {"chosenCandidates": [{"token": "a", "logProbability": -1.0}], "topCandidates": [{}]},
+}
+BEDROCK_CITATION = {"title": "t", "sourceContent": [{"text": "q"}], "location": {"web": {"url": "u"}}}
+BEDROCK_USAGE = {"inputTokens": 1, "outputTokens": 2, "cacheDetails": [{"ttl": "1h", "inputTokens": 1}]}
+COHERE_CITATION = {"start": 0, "end": 1, "text": "a", "sources": [{"type": "document", "document": {"url": "u"}}]}
+COHERE_USAGE = {"billed_units": {"input_tokens": 1}, "tokens": {"output_tokens": 2}, "cached_tokens": 1}
 EVENTS = {
     "openai": [
         CHUNK | {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "a", "annotations": []}}]},
@@ -114,6 +129,39 @@ EVENTS = {
         {"type": "message_stop"},
         {"type": "error", "error": {"type": "overloaded_error", "message": "m"}},
     ],
+    "gemini": [
+        GEMINI | {"candidates": [{"content": {"parts": [{"text": "t", "thought": True, "thoughtSignature": "cw=="}]}}]},
+        GEMINI | {"candidates": [{"index": 0, "content": {"parts": [{"text": "a"}, {"text": "", **SIGNED}]}}]},
+        GEMINI
+        | {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {"a": 1}}, **SIGNED}]}}]},
+        GEMINI | {"candidates": [GEMINI_END]},
+        {"promptFeedback": {"blockReason": "SAFETY"}},
+        {"error": {"code": 503, "message": "m", "status": "UNAVAILABLE"}},
+    ],
+    "bedrock": [
+        {"messageStart": {"role": "assistant"}},
+        {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": "t"}}}},
+        {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"text": "a"}}},
+        {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"citation": BEDROCK_CITATION}}},
+        {"contentBlockStart": {"contentBlockIndex": 2, "start": {"toolUse": {"toolUseId": "c", "name": "f"}}}},
+        {"contentBlockDelta": {"contentBlockIndex": 2, "delta": {"toolUse": {"input": "{}"}}}},
+        {"contentBlockStop": {"contentBlockIndex": 2}},
+        {"messageStop": {"stopReason": "end_turn"}},
+        {"metadata": {"usage": BEDROCK_USAGE}},
+        {"throttlingException": {"message": "m"}},
+    ],
+    "cohere": [
+        {"type": "message-start", "id": "i"},
+        {"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text", "text": ""}}}},
+        {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "a"}}}},
+        {"type": "citation-start", "index": 0, "delta": {"message": {"citations": COHERE_CITATION}}},
+        {"type": "content-end", "index": 0},
+        {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "p"}}},
+        {"type": "tool-call-start", "index": 0, "delta": {"message": {"tool_calls": CALL}}},
+        {"type": "tool-call-delta", "index": 0, "delta": {"message": {"tool_calls": CALL}}},
+        {"type": "tool-call-end", "index": 0},
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": COHERE_USAGE}},
+    ],
 }
 ANSWERS = {
     "openai": CHUNK
@@ -128,6 +176,36 @@ ANSWERS = {
         ],
         "stop_reason": "tool_use",
         "usage": {"input_tokens": 1, "output_tokens": 2},
+    },
+    "gemini": GEMINI
+    | {
+        "candidates": [
+            {"content": {"parts": [{"text": "a"}, {"functionCall": {"name": "f", "args": {}}, **SIGNED}]}, **GEMINI_END}
+        ]
+    },
+    "bedrock": {
+        "output": {
+            "message": {
+                "content": [
+                    {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}},
+                    {"citationsContent": {"content": [{"text": "a"}], "citations": [BEDROCK_CITATION]}},
+                    {"toolUse": {"toolUseId": "c", "name": "f", "input": {}}},
+                ]
+            }
+        },
+        "stopReason": "tool_use",
+        "usage": BEDROCK_USAGE,
+    },
+    "cohere": {
+        "id": "i",
+        "message": {
+            "content": [{"type": "text", "text": "a"}],
+            "tool_plan": "p",
+            "tool_calls": [CALL],
+            "citations": [COHERE_CITATION],
+        },
+        "finish_reason": "TOOL_CALL",
+        "usage": COHERE_USAGE,
     },
 }
 
@@ -164,7 +242,7 @@ def refused_by_name(request: Request, provider: matrix.Provider) -> bool:
         body = provider.encode_request(request, provider.abilities, "m")
     except InvalidRequest as error:
         return bool(error.param)
-    return json.loads(body)["model"] == "m"
+    return json.loads(body).get("model", "m") == "m"
 
 
 @pytest.mark.parametrize("client", matrix.CLIENTS, ids=lambda client: client.name)

@@ -148,6 +148,164 @@ def anthropic_deltas(draw, block):
             return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
 
 
+GEMINI_REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP"}
+
+
+def gemini_parts(answer):
+    """Signed as Gemini signs: the first of several calls, or the text."""
+    parts = [{"text": answer["thought"], "thought": True}] if answer["thought"] else []
+    parts += [{"text": answer["text"]}] if answer["text"] else []
+    calls = [{"functionCall": {"id": i, "name": name, "args": args}} for i, name, args in answer["calls"]]
+    last = calls[0] if calls else parts[-1]
+    last["thoughtSignature"] = "c2ln+/=="
+    return parts + calls
+
+
+def gemini_answer(answer, parts, finish=None):
+    uncached, cached, output = answer["usage"]
+    candidate = {"content": {"parts": parts, "role": "model"}, "index": 0}
+    usage = {"promptTokenCount": uncached + cached, "cachedContentTokenCount": cached}
+    if finish:
+        candidate["finishReason"] = finish
+        candidate["citationMetadata"] = {
+            "citationSources": [{"startIndex": 0, "endIndex": 9, "uri": "https://e.example"}]
+        }
+        thoughts = min(output, 3) if answer["thought"] else 0
+        usage |= {"candidatesTokenCount": output - thoughts, "thoughtsTokenCount": thoughts}
+    meta = {"responseId": "r9", "modelVersion": "gemini", "usageMetadata": usage}
+    return {"candidates": [candidate], **meta}
+
+
+def whole_by_gemini(answer):
+    return json.dumps(gemini_answer(answer, gemini_parts(answer), GEMINI_REASONS[answer["finish"]])).encode()
+
+
+@st.composite
+def streamed_by_gemini(draw, answer):
+    """Text in pieces, its signature behind it; calls in one piece; the end alone, or with the last part."""
+    pieces = []
+    for part in gemini_parts(answer):
+        if "functionCall" in part:
+            pieces.append(part)
+            continue
+        signature = part.pop("thoughtSignature", None)
+        pieces += [{**part, "text": piece} for piece in draw(cuts(part["text"])) if piece]
+        pieces += [{"text": "", "thoughtSignature": signature}] if signature else []
+    reason = GEMINI_REASONS[answer["finish"]]
+    last = [pieces.pop()] if draw(st.booleans()) else [{"text": ""}]
+    events = [gemini_answer(answer, [piece]) for piece in pieces] + [gemini_answer(answer, last, reason)]
+    return b"".join(b"data: %b\r\n\r\n" % json.dumps(event).encode() for event in events)
+
+
+BEDROCK_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
+WEB = {"title": "t", "sourceContent": [{"text": "q"}], "location": {"web": {"url": "https://e.example"}}}
+
+
+def bedrock_usage(answer):
+    uncached, cached, output = answer["usage"]
+    return {"inputTokens": uncached, "cacheReadInputTokens": cached, "outputTokens": output}
+
+
+def bedrock_blocks(answer):
+    """The text is cited."""
+    signed = {"text": answer["thought"], "signature": "sig+/="}
+    blocks = [{"reasoningContent": {"reasoningText": signed}}] if answer["thought"] else []
+    if answer["text"]:
+        blocks.append({"citationsContent": {"content": [{"text": answer["text"]}], "citations": [WEB]}})
+    return blocks + [{"toolUse": {"toolUseId": i, "name": name, "input": args}} for i, name, args in answer["calls"]]
+
+
+def whole_by_bedrock(answer):
+    message = {"role": "assistant", "content": bedrock_blocks(answer)}
+    whole = {"output": {"message": message}, "stopReason": BEDROCK_REASONS[answer["finish"]]}
+    return json.dumps({**whole, "usage": bedrock_usage(answer), "metrics": {"latencyMs": 1}}).encode()
+
+
+@st.composite
+def bedrock_messages(draw, answer):
+    """Only calls say that they begin."""
+    found = [{"messageStart": {"role": "assistant"}}]
+    for index, block in enumerate(bedrock_blocks(answer)):
+        start, deltas = None, []
+        if "reasoningContent" in block:
+            deltas = [{"reasoningContent": {"text": piece}} for piece in draw(cuts(answer["thought"]))]
+            deltas.append({"reasoningContent": {"signature": "sig+/="}})
+        elif "citationsContent" in block:
+            deltas = [*({"text": piece} for piece in draw(cuts(answer["text"]))), {"citation": WEB}]
+        else:
+            start = {name: block["toolUse"][name] for name in ("toolUseId", "name")}
+            text = json.dumps(block["toolUse"]["input"]) if block["toolUse"]["input"] else ""
+            deltas = [{"toolUse": {"input": piece}} for piece in draw(cuts(text))]
+        found += [{"contentBlockStart": {"contentBlockIndex": index, "start": {"toolUse": start}}}] if start else []
+        found += [{"contentBlockDelta": {"contentBlockIndex": index, "delta": delta, "p": "ab"}} for delta in deltas]
+        found.append({"contentBlockStop": {"contentBlockIndex": index}})
+    found.append({"messageStop": {"stopReason": BEDROCK_REASONS[answer["finish"]]}})
+    return [*found, {"metadata": {"usage": bedrock_usage(answer), "metrics": {"latencyMs": 1}}}]
+
+
+@st.composite
+def streamed_by_bedrock(draw, answer):
+    """As server-sent events: its own frames are taken apart elsewhere."""
+    return b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in draw(bedrock_messages(answer)))
+
+
+COHERE_REASONS = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_calls": "TOOL_CALL"}
+
+
+def cohere_end(answer):
+    uncached, cached, output = answer["usage"]
+    billed = {"input_tokens": uncached + cached, "output_tokens": output}
+    usage = {"billed_units": billed, "tokens": {"input_tokens": 900.0, "output_tokens": 9.0}, "cached_tokens": cached}
+    return {"finish_reason": COHERE_REASONS[answer["finish"]], "usage": usage}
+
+
+def cohere_message(answer):
+    """Before calls, the text is the plan of them."""
+    contents = [{"type": "thinking", "thinking": answer["thought"]}] if answer["thought"] else []
+    message = {"role": "assistant", "content": contents}
+    if answer["calls"]:
+        calls = [{"id": i, "function": {"name": name, "arguments": json.dumps(a)}} for i, name, a in answer["calls"]]
+        return {**message, "tool_plan": answer["text"], "tool_calls": calls}
+    contents.append({"type": "text", "text": answer["text"]})
+    return message
+
+
+def whole_by_cohere(answer):
+    return json.dumps({"id": "c9", "message": cohere_message(answer), **cohere_end(answer)}).encode()
+
+
+@st.composite
+def streamed_by_cohere(draw, answer):
+    def event(kind, index=None, **message):
+        return (
+            {"type": kind, "index": index, "delta": {"message": message}}
+            if index is not None
+            else {
+                "type": kind,
+                "delta": {"message": message},
+            }
+        )
+
+    message = cohere_message(answer)
+    events = [{"type": "message-start", "id": "c9", "delta": {"message": {"role": "assistant", "content": []}}}]
+    for index, content in enumerate(message["content"]):
+        kind = content["type"]
+        events.append(event("content-start", index, content={"type": kind, kind: ""}))
+        events += [event("content-delta", index, content={kind: piece}) for piece in draw(cuts(content[kind]))]
+        events.append({"type": "content-end", "index": index})
+    if "tool_plan" in message:
+        events += [event("tool-plan-delta", tool_plan=piece) for piece in draw(cuts(message["tool_plan"]))]
+    for index, call in enumerate(message.get("tool_calls", ())):
+        begun = {"id": call["id"], "type": "function", "function": {**call["function"], "arguments": ""}}
+        events.append(event("tool-call-start", index, tool_calls=begun))
+        for piece in draw(cuts(call["function"]["arguments"])):
+            events.append(event("tool-call-delta", index, tool_calls={"function": {"arguments": piece}}))
+        events.append({"type": "tool-call-end", "index": index})
+    events.append({"type": "message-end", "id": "c9", "delta": cohere_end(answer)})
+    data = b"".join(b"event: %b\ndata: %b\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events)
+    return data + draw(st.sampled_from([b"", b"data: [DONE]\n\n"]))
+
+
 def chat_whole(frames):
     """A chat stream, put together."""
     assert frames[-1].data == DONE
@@ -223,6 +381,8 @@ def add_delta(block, delta, inputs, index):
             block["signature"] = delta["signature"]
         case "input_json_delta":
             inputs.setdefault(index, []).append(delta["partial_json"])
+        case "citations_delta":
+            block["citations"] = [*(block["citations"] or ()), delta["citation"]]
         case kind:
             raise AssertionError(kind)
 
@@ -283,8 +443,10 @@ def same_json(one, other):
     return one == other
 
 
-WHOLE = {"openai": whole_by_openai, "anthropic": whole_by_anthropic}
-STREAMED = {"openai": streamed_by_openai, "anthropic": streamed_by_anthropic}
+WHOLE = {"openai": whole_by_openai, "anthropic": whole_by_anthropic, "gemini": whole_by_gemini}
+WHOLE |= {"bedrock": whole_by_bedrock, "cohere": whole_by_cohere}
+STREAMED = {"openai": streamed_by_openai, "anthropic": streamed_by_anthropic, "gemini": streamed_by_gemini}
+STREAMED |= {"bedrock": streamed_by_bedrock, "cohere": streamed_by_cohere}
 
 
 @pytest.mark.parametrize("key", matrix.PAIRS, ids="_".join)

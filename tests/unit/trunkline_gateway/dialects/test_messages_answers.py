@@ -125,3 +125,10 @@ def test_errors_as_anthropic_says_them(error, status, kind):
         "request_id": "req_1",
     }
     assert "request_id" not in json.loads(encode_error(error))
+
+
+def test_a_thread_that_cannot_be_kept_is_said_so_that_the_sdk_goes_on_without():
+    """Its tool runner asks for one by itself, and sends everything again when it hears this."""
+    said = json.loads(encode_error(errors.Unsupported("no", param="thread")))
+    assert said["error"]["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert "details" not in json.loads(encode_error(errors.Unsupported("no", param="top_k")))["error"]

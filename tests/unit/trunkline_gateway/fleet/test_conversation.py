@@ -4,8 +4,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline_gateway import body as bodies
 from trunkline_gateway.fleet.conversation import conversation_of, prefix_of
 from trunkline_gateway.providers.base import Call
+from trunkline_gateway.responses.conversation import items_of
 from trunkline_gateway.surface import CONTROL_DECODERS, Surface
 
 texts = st.text(min_size=1, max_size=20)
@@ -62,3 +64,18 @@ def test_messages_without_a_beginning():
     assert conversation_of(call(("system", "only instructions"))) == b""
     assert prefix_of(call(("system", "only instructions"))) != b""
     assert conversation_of(call(*[("system", "s")] * 20)) == b""
+
+
+@given(texts, texts)
+def test_a_response_and_what_continues_it_are_one_conversation(first, more):
+    def asked(given, **rest):
+        body = msgspec.json.encode({"model": "m", "input": given, **rest})
+        control = CONTROL_DECODERS[Surface.RESPONSES].decode(body)
+        return Call(surface=Surface.RESPONSES, body=body, control=control, request_id="r", cache_salt=b"t")
+
+    began = asked(first, instructions="be brief")
+    items = items_of(bodies.members_of(began.body))
+    went_on = asked([*items, {"role": "user", "content": more}], instructions="be brief")
+    assert conversation_of(began) == conversation_of(went_on) != b""
+    assert prefix_of(began) == prefix_of(went_on)
+    assert conversation_of(asked(first, prompt_cache_key="a")) == conversation_of(asked(more, prompt_cache_key="a"))

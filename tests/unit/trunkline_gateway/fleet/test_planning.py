@@ -44,12 +44,12 @@ class Bench:
         self.fleet = Fleet(self.clock, FleetMeters(CollectorRegistry()))
         self.catalogue = build(GatewayConfig.from_settings(decode(tree(**model), Settings)), 0)
         self.planner = Planner(self.fleet, Random(seed))
+        self.only = None
 
     def plan(self, *names, text="hello", allowed=lambda targets: targets, **control):
         body = msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": text}], **control})
-        call = Call(
-            surface=Surface.CHAT, body=body, control=msgspec.json.decode(body, type=ChatControl), request_id="r"
-        )
+        decoded = msgspec.json.decode(body, type=ChatControl)
+        call = Call(surface=Surface.CHAT, body=body, control=decoded, request_id="r", only=self.only)
         return self.planner.plan(self.catalogue, names or ("m",), call, allowed)
 
     def order(self, *names, **options):
@@ -137,3 +137,61 @@ def test_who_may_not_be_used_is_left_out_and_nobody_is_an_error():
 
     with pytest.raises(PermissionDenied):
         bench.plan(allowed=nobody)
+
+
+def test_what_one_account_keeps_is_asked_of_no_other_not_even_as_a_fallback():
+    bench = Bench()
+    bench.only = "two"
+    assert bench.order() == ["two/x"]
+    assert bench.order("long", "m") == ["two/l", "two/x"]
+    bench.only = "one"
+    assert bench.order() == ["one/x", "one/s"]
+    bench.only = "gone"
+    assert bench.order("spare") == []
+
+
+IMAGE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+def blind(*providers):
+    """Deployments of which some only read text."""
+    return [{**one, **({"profile": "text-only"} if one["provider"] in providers else {})} for one in DEPLOYMENTS]
+
+
+def test_what_a_request_asks_is_sent_to_those_that_can_do_it():
+    for seed in range(5):
+        bench = Bench(seed, deployments=blind("one", "three"))
+        assert bench.order(text=IMAGE) == ["two/x", "one/s"]
+        assert sorted(bench.order()[:3]) == ["one/x", "three/x", "two/x"]
+        by = {(name, ruling.by, ruling.keys) for name, ruling in bench.plan(text=IMAGE).rulings}
+        assert by == {("m", "capability", ("one/x", "three/x"))}
+
+
+def test_what_nobody_can_do_is_for_the_providers_to_judge():
+    bench = Bench(deployments=blind("one", "two", "three"), fallbacks={"on_error": []})
+    assert len(bench.order(text=IMAGE)) == 3
+    assert not bench.plan(text=IMAGE).rulings
+
+
+def test_a_fallback_that_cannot_do_it_is_left_out_and_one_that_can_is_not_asked_first():
+    models = tree(deployments=blind("one", "two", "three"))
+    models["models"]["spare"]["deployments"][0]["profile"] = {"tools": False}
+    bench = Bench()
+    bench.catalogue = build(GatewayConfig.from_settings(decode(models, Settings)), 0)
+    assert bench.order(text=IMAGE)[3:] == ["one/s"]
+    assert len(bench.order(tools=TOOLS)) == 3
+    assert "one/s" in bench.order()
+
+
+def test_among_models_that_were_decided_on_those_that_can_do_it_come_first():
+    models = tree(deployments=blind("one", "two", "three"), fallbacks={"on_error": []})
+    bench = Bench()
+    bench.catalogue = build(GatewayConfig.from_settings(decode(models, Settings)), 0)
+    assert bench.order("m", "long", text=IMAGE) == ["two/l"]
+
+
+def test_what_one_account_keeps_is_asked_of_it_though_others_could_do_more():
+    bench = Bench(deployments=blind("one"))
+    bench.only = "one"
+    assert bench.order(text=IMAGE) == ["one/x", "one/s"]

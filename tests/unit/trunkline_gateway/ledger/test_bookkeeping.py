@@ -84,6 +84,13 @@ def test_what_has_no_price_or_no_count_says_nothing(keeper, turn):
         assert (turn.cost_usd, turn.said_tokens) == ("", 100)
 
 
+@pytest.mark.parametrize("surface", [Surface.EMBEDDING, Surface.RERANK])
+def test_numbers_are_no_tokens_however_long_they_are(keeper, turn, surface):
+    turn.surface, turn.usage = surface, None
+    keeper.price(turn, PRICED, b"x" * 420)
+    assert turn.said_tokens == 0
+
+
 async def test_a_settled_request_is_recorded_and_counted(keeper, turn, shelf, registry):
     keeper.settle(turn, PRICED, b"{}")
     (row,) = shelf.rows

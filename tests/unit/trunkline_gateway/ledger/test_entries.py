@@ -214,6 +214,18 @@ def test_every_class_of_tokens_has_its_column():
     assert (row.output_tokens, row.reasoning_tokens, row.audio_output_tokens, row.image_output_tokens) == (50, 7, 8, 9)
 
 
+def test_search_units_are_paid_each_and_have_a_column():
+    price = Price(rates=Rates(request_nusd=2_000_000))
+    pricing = Pricing({("one", "real"): (Quote(since_s=0, price=price, version="v"),)})
+    made = turn(tried=[answered()], usage=Usage(search_units=3))
+    made.surface = Surface.RERANK
+    (row,) = rows(made, pricing)
+    assert (row.surface, row.search_units, row.cost_nusd, row.usage_source) == ("rerank", 3, 6_000_000, "reported")
+    made.usage = None
+    (row,) = rows(made, pricing)
+    assert (row.search_units, row.cost_nusd, row.usage_source, row.output_tokens) == (0, 2_000_000, "estimated", 0)
+
+
 def test_tags_are_bounded():
     (row,) = rows(turn(tried=[begun()], tags=tuple(map(str, range(40)))))
     assert len(row.tags) == TAGS_MAX

@@ -5,7 +5,7 @@ import pytest
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.plan import Target
 from trunkline_gateway.prices.charges import is_charged, lasted_us, reported
-from trunkline_gateway.surface import Surface
+from trunkline_gateway.surface import UNCHARGED, Surface
 from trunkline_gateway.turn import Tried, Turn
 from trunkline_gateway.usage import Usage
 from trunkline_policy.costs import Tokens
@@ -48,6 +48,13 @@ def test_only_an_attempt_that_was_taken_on_is_charged_for(outcome, attempts, cha
     assert is_charged(turn_of(attempts, outcome=outcome)) is charged
 
 
+@pytest.mark.parametrize("surface", sorted(UNCHARGED, key=str))
+def test_what_is_free_is_never_charged_for(surface):
+    turn = turn_of([tried()], outcome="ok")
+    turn.surface = surface
+    assert not is_charged(turn)
+
+
 @pytest.mark.parametrize(
     ("usage", "tokens"),
     [
@@ -56,6 +63,10 @@ def test_only_an_attempt_that_was_taken_on_is_charged_for(outcome, attempts, cha
         (Usage(total_tokens=5), None),
         (Usage(prompt_tokens=0), Tokens()),
         (Usage(completion_tokens=3), Tokens(output=3)),
+        (Usage(search_units=2), Tokens(searches=2)),
+        (Usage(search_units=0), Tokens()),
+        (Usage(search_units=-1), Tokens()),
+        (Usage(prompt_tokens=5, search_units=2), Tokens(uncached_input=5, searches=2)),
     ],
 )
 def test_an_explicit_zero_is_a_report_and_nothing_is_none(usage, tokens):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trunkline_gateway.providers.anthropic import NativeStream, name_of
+from trunkline_gateway.providers.anthropic import LAST_WORD, NativeStream, name_of
 
 
 def data(**event):
@@ -39,3 +39,23 @@ def test_an_error_is_one():
 @pytest.mark.parametrize("odd", [b"", b"[", b'{"type":1}', b"\xff", b"[]"])
 def test_data_of_no_dialect_have_no_name(odd):
     assert name_of(odd) == ""
+
+
+def test_nonsense_is_none_of_the_answer():
+    [chunk] = NativeStream().feed([b'{"type":"content_block_delta","ind'])
+    assert (chunk.data, chunk.malformed) == (b"", True)
+
+
+@pytest.mark.parametrize("said", [[START, DELTA, END], [START, DELTA, END, data(type="ping")]])
+def test_a_complete_answer_gets_the_last_word_that_its_provider_left_out(said):
+    stream = NativeStream()
+    stream.feed(said)
+    assert stream.close()[-1] is LAST_WORD
+    assert LAST_WORD.data == b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+
+@pytest.mark.parametrize("said", [[START, DELTA], [START, DELTA, END, data(type="message_stop")]])
+def test_one_that_is_not_complete_or_has_said_it_does_not(said):
+    stream = NativeStream()
+    stream.feed(said)
+    assert LAST_WORD not in stream.close()

@@ -130,3 +130,23 @@ async def test_a_connection_is_given_back_or_cut():
 def test_our_key_never_comes_back():
     assert b"sk-secret" not in without(KEY, b"wrong key sk-secret")
     assert EventReader("up", Reply(), KEY, SseParser()).without_key(b"sk-secret!") != b"sk-secret!"
+
+
+async def test_an_event_without_end_is_not_kept(monkeypatch):
+    monkeypatch.setattr(event_stream, "EVENT_BYTES_MAX", 30)
+    short = EventReader("up", Reply(*[b"data: a short one\n\n"] * 5), KEY, SseParser())
+    assert [await short.more(0.0, ENDS) for _ in range(5)] == [1, 2, 3, 4, 5]
+    long = EventReader("up", Reply(b"data: a long one", *[b"goes on "] * 5), KEY, SseParser())
+    assert [await long.more(0.0, ENDS) for _ in range(2)] == [1, 1]
+    with pytest.raises(UpstreamError, match="an event of more than 30 bytes"):
+        await long.more(0.0, ENDS)
+
+
+async def test_who_sends_a_lot_at_once_is_not_waited_for():
+    reply = Reply(b"data: 1\n\n" * event_stream.GULP_BYTES, b"data: 2\n\n", b"data: 3\n\n")
+    reader = EventReader("up", reply, KEY, SseParser())
+    await reader.more(0.0, ENDS)
+    await reader.more(0.001, ENDS)
+    assert reply.protocol.paused == []
+    await reader.more(0.001, ENDS)
+    assert reply.protocol.paused == [True, False]

@@ -98,3 +98,8 @@ async def test_what_is_no_conversation_is_for_others(act):
     assert isinstance(failed.value.error, Unsupported)
     assert not provider.streams_whole(call, TARGET)
     assert await provider.check("their-m") == "up.example, not probed"
+
+
+async def test_what_comes_after_the_last_is_no_part_of_the_answer():
+    stream = ReadEvents(Reader([b"a", b"last", b"more"], [b"never"]), Events(), lambda data: data == b"last")
+    assert await read(stream) == [b"a", b"last", b"end"]

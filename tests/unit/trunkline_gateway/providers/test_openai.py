@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from trunkline_gateway.plan import Target
-from trunkline_gateway.providers.base import Call
+from trunkline_gateway.plan import FailureKind, Target
+from trunkline_gateway.providers.base import AttemptFailed, Call
 from trunkline_gateway.providers.openai import OpenAICompatible, can_assemble
 from trunkline_gateway.surface import CONTROL_DECODERS, Surface
 from trunkline_kit.providers import Assemble
@@ -45,3 +45,10 @@ def test_only_where_nobody_sees_a_difference(more, auto, always):
 
 class Named:
     name = "up"
+
+
+async def test_an_account_without_an_endpoint_for_it_does_not_rerank():
+    asked = call(surface=Surface.RERANK, query="q", documents=["a"])
+    with pytest.raises(AttemptFailed) as caught:
+        await OpenAICompatible(Named(), Assemble.NEVER).whole(asked, Target("m", "up", "x"), None)
+    assert (caught.value.kind, caught.value.error.param) == (FailureKind.UNFIT, "model")

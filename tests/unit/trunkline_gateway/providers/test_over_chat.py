@@ -6,6 +6,7 @@ import pytest
 
 from trunkline_gateway import body as bodies
 from trunkline_gateway.chunks import Chunk, chunk_of
+from trunkline_gateway.dialects.openai_chat_requests import Quirks
 from trunkline_gateway.plan import Target
 from trunkline_gateway.providers.base import Answer, Call, Terms
 from trunkline_gateway.providers.over_chat import OverChat
@@ -39,6 +40,9 @@ class Stream:
 
     async def release(self):
         self.released = True
+
+    def ending(self):
+        return []
 
     def cut(self):
         self.was_cut = True
@@ -106,3 +110,11 @@ async def test_a_stream_is_translated_and_its_errors_are_not(over, chatting):
     stream.cut()
     await stream.release()
     assert (chatting.given.was_cut, chatting.given.released) == (True, True)
+
+
+async def test_a_server_with_habits_is_asked_its_own_way(chatting):
+    quirks = Quirks(output_limit_field="max_tokens", developer_role=False, reasoning_field="reasoning")
+    await OverChat(chatting, ManualClock(), quirks).whole(call(Surface.MESSAGES), TARGET, TERMS)
+    await OverChat(chatting, ManualClock()).whole(call(Surface.MESSAGES), TARGET, TERMS)
+    own, usual = (json.loads(asked.body) for asked in chatting.asked)
+    assert (own["max_tokens"], usual["max_completion_tokens"]) == (9, 9)

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from trunkline_gateway import body as bodies
 from trunkline_gateway.chunks import MALFORMED
-from trunkline_gateway.plan import Target
+from trunkline_gateway.plan import FailureKind, Target
 from trunkline_gateway.providers.base import AttemptFailed, Call
 from trunkline_gateway.providers.translation import Translation
 from trunkline_gateway.surface import CONTROL_DECODERS, Surface
 from trunkline_kit.errors import Unsupported
+from trunkline_kit.profiles import Profile
 
 TARGET = Target("m", "up", "real", 1.0)
 ASKED = {
@@ -51,6 +52,17 @@ def test_a_request_is_made_for_the_target():
     with pytest.raises(Unsupported) as caught:
         Translation(call(Surface.CHAT, n=2), "anthropic", 1).request(TARGET)
     assert caught.value.param == "n"
+
+
+def test_what_a_models_profile_says_counts_over_its_protocol():
+    able = msgspec.structs.replace(TARGET, profile=Profile(output_tokens_max=77))
+    assert json.loads(Translation(call(Surface.CHAT), "anthropic", 1).request(able))["max_tokens"] == 77
+    unable = msgspec.structs.replace(TARGET, profile=Profile(sampling=False))
+    neutral = Translation(call(Surface.CHAT, temperature=1), "anthropic", 1)
+    assert "temperature" not in json.loads(neutral.request(unable))
+    with pytest.raises(Unsupported) as caught:
+        Translation(call(Surface.CHAT, temperature=0.5), "anthropic", 1).request(unable)
+    assert caught.value.param == "temperature"
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5), st.data())
@@ -117,6 +129,19 @@ def test_usage_goes_to_callers_of_openais_dialect_who_asked_for_it():
     [last] = [chunk for chunk in chunks if chunk.usage]
     assert (last.bare_usage, json.loads(last.data)["usage"]["completion_tokens"]) == (True, 3)
     assert b"[DONE]" not in b"".join(chunk.data for chunk in chunks), "the sink says it"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (b'{"promptFeedback":{"blockReason":"SAFETY"}}', FailureKind.POLICY),
+        (b'{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}', FailureKind.BROKEN),
+    ],
+)
+def test_a_whole_answer_that_says_an_error_is_judged_as_one_in_a_stream(said, kind):
+    with pytest.raises(AttemptFailed) as failed:
+        Translation(call(Surface.CHAT), "gemini", 1).answer(said, "up")
+    assert failed.value.kind is kind
 
 
 def test_an_answer_that_is_none_is_a_failed_attempt():

@@ -99,13 +99,16 @@ def test_only_answers_that_ended_by_themselves_are_clean():
     assert not ended_cleanly(b"[")
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"error":{"message":"no"}}', b'{"choices":[]}', b'{"data":[]}'])
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"error":{"message":"no"}}', b'{"choices":[]}', b'{"data":[]}', b'{"results":[]}']
+)
 def test_an_answer_with_nothing_in_it_is_not_kept(body):
     assert not ended_cleanly(body)
 
 
 def test_embeddings_have_no_ends_and_are_kept():
     assert ended_cleanly(b'{"object":"list","data":[{"index":0,"embedding":[0.5]}]}')
+    assert ended_cleanly(b'{"id":"1","results":[{"index":0,"relevance_score":0.5}],"meta":{}}')
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,9 @@ class Pieces:
     async def release(self):
         self.released += 1
 
+    def ending(self):
+        return []
+
     def cut(self):
         self.cuts += 1
 
@@ -158,3 +161,28 @@ async def test_gulps_grow_with_the_time_it_takes_and_are_bounded():
     await whole(stream)
     assert stream.pauses[0] == 0.0
     assert all(0 <= pause_s <= PAUSE_S_MAX for pause_s in stream.pauses)
+
+
+class Chatter(Pieces):
+    """Sends for ever, but no events."""
+
+    async def more(self, pause_s):
+        await asyncio.sleep(0)
+        return len(self._events)
+
+
+class Uncuttable(Pieces):
+    def rest(self):
+        raise UpstreamError("an event too long")
+
+
+async def test_what_makes_no_event_is_no_sign_of_life():
+    with pytest.raises(AttemptFailed) as caught:
+        await asyncio.wait_for(whole(Chatter(), datas(["half"])[:2], idle_s=0.01), 2)
+    assert caught.value.kind is FailureKind.SILENT
+
+
+async def test_what_cannot_be_cut_into_events_is_a_failed_attempt():
+    with pytest.raises(AttemptFailed) as caught:
+        await whole(Uncuttable(), datas(["half"])[:2])
+    assert caught.value.kind is FailureKind.BROKEN

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from trunkline_gateway.chunks import chunk_of
+from trunkline_gateway.chunks import Chunk, chunk_of
 from trunkline_gateway.openai_types import ChatControl, StreamOptions
 from trunkline_gateway.plan import FailureKind, Target
 from trunkline_gateway.providers.base import AttemptFailed, Call, Terms
@@ -51,6 +51,9 @@ class Scripted:
     async def release(self):
         self.released += 1
 
+    def ending(self):
+        return []
+
     def cut(self):
         self.cuts += 1
 
@@ -76,8 +79,8 @@ def call(n=1, usage=None):
     return Call(surface=Surface.CHAT, body=b"", control=control, request_id="r")
 
 
-async def relayed(*steps, asked=None, idle_s=5.0, keep=False):
-    stream, sink = Scripted(*steps), Kept()
+async def relayed(*steps, asked=None, idle_s=5.0, keep=False, kind=Scripted):
+    stream, sink = kind(*steps), Kept()
     asked = asked or call()
     clocks = Clocks(idle_s=idle_s, deadline_s=asyncio.get_running_loop().time() + 5)
     relay = Relay(asked, "up", clocks, keep=keep)
@@ -202,3 +205,19 @@ async def test_chatter_is_held_back_only_so_long():
     stream = Scripted(*[[ROLE]] * (HELD_CHUNKS_MAX * 2))
     started = await begin(stream, call(), TARGET, TERMS)
     assert len(started.held) == HELD_CHUNKS_MAX + 1
+
+
+class Unfinished(Scripted):
+    """Of a dialect that has something to say at its end."""
+
+    def ending(self):
+        return [Chunk(b"the end")]
+
+
+@pytest.mark.parametrize("last", [UpstreamError("cut off"), NEVER, [ERROR]], ids=["cut", "silent", "error"])
+async def test_what_belongs_to_a_complete_answer_is_said_whatever_came_after_its_last_word(last):
+    sink, seen, _ = await relayed([TEXT, END], last, idle_s=0.01, kind=Unfinished)
+    assert (sink.chunks[-1], sink.ending, seen.complete) == (b"the end", "done", True)
+    sink, seen, _ = await relayed([TEXT], last, idle_s=0.01, kind=Unfinished)
+    assert b"the end" not in sink.chunks
+    assert not seen.complete

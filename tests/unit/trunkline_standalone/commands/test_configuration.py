@@ -124,7 +124,8 @@ def test_the_schema_has_every_name_and_the_kinds_of_providers(capsys):
     whole = json.loads(capsys.readouterr().out)
     assert set(whole["$defs"]["Settings"]["properties"]) == set(Settings.__struct_fields__)
     provider = whole["$defs"]["Settings"]["properties"]["providers"]["additionalProperties"]
-    assert set(provider["discriminator"]["mapping"]) == {"worker", "openai", "anthropic"}
+    over_http = {"openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "cohere"}
+    assert set(provider["discriminator"]["mapping"]) == {"worker", "litellm"} | over_http
     assert not whole["$defs"]["Settings"]["additionalProperties"]
 
 

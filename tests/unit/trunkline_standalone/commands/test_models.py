@@ -1,11 +1,26 @@
 import json
 
 import pytest
+from tokenizers import Tokenizer, models
 
 from trunkline_kit.errors import InvalidRequest, ModelError, ModelNotFound
-from trunkline_standalone.commands.models import listing, run_list, run_prepare, run_verify
+from trunkline_standalone.commands.models import PrepareOptions, asked, listing, run_list, run_prepare, run_verify
+from trunkline_standalone.preparation import wanted
+from trunkline_testkit.tiny_decoders import write_tiny_decoder
 from trunkline_worker.catalogue import CATALOGUE, ModelKind
+from trunkline_worker.convert.precision import Precision
 from trunkline_worker.model_store import ListedModel
+
+SOURCE = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "vocab_size": 8,
+    "max_position_embeddings": 64,
+}
 
 
 def prepared(tmp_path, problem: str = "") -> ListedModel:
@@ -55,6 +70,53 @@ def test_nothing_to_verify(tmp_path):
 
 def test_prepare_looks_before_it_starts(tmp_path):
     with pytest.raises(ModelNotFound, match="gpt-5"):
-        run_prepare(tmp_path, ["gpt-5"], None)
+        run_prepare(tmp_path, PrepareOptions(models=("gpt-5",)))
     with pytest.raises(InvalidRequest, match="--variant must be one of"):
-        run_prepare(tmp_path, [], "q4")
+        run_prepare(tmp_path, PrepareOptions(variant="q5"))
+
+
+def test_what_is_asked_for(tmp_path):
+    (tmp_path / "Mine.gguf").touch()
+    path = str(tmp_path / "Mine.gguf")
+    (own,) = asked(PrepareOptions(models=(path,), variant="q4"))
+    assert (own.name, own.variant, own.own.base) == ("mine", Precision.Q4, tmp_path / "Mine.gguf")
+    assert asked(PrepareOptions(models=(path,), name="other"))[0].name == "other"
+    assert [one.name for one in asked(PrepareOptions())] == ["smollm2-135m-instruct", "all-minilm-l6-v2"]
+    mixed = asked(PrepareOptions(models=("smollm2-135m-instruct", path)))
+    assert [one.own is None for one in mixed] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (PrepareOptions(models=("a", "b"), name="c"), "go with one model"),
+        (PrepareOptions(name="c"), "go with one model"),
+        (PrepareOptions(models=("smollm2-135m-instruct",), name="c"), "has its name already"),
+    ],
+    ids=["two", "none", "named"],
+)
+def test_names_that_go_with_nothing(options, text):
+    with pytest.raises(InvalidRequest, match=text):
+        asked(options)
+
+
+def test_a_model_of_ones_own_is_prepared_listed_and_verified(tiny_source, tmp_path, capsys):
+    home = tmp_path / "home"
+    run_prepare(home, PrepareOptions(models=(str(tiny_source),), name="mine"))
+    run_list(home, as_json=False)
+    run_verify(home, ["mine"])
+    said = capsys.readouterr().out
+    assert f"mine q8: ready in {home}/models/mine/q8" in said
+    assert "mine\tq8\tgenerate\tprepared" in said
+    assert "mine q8: every file is as it was made" in said
+    assert wanted("mine", "q8", home).name == "mine"
+    with pytest.raises(ModelNotFound):
+        wanted("mine")
+
+
+@pytest.fixture
+def tiny_source(tmp_path):
+    """A folder of safetensors with a tokenizer of letters."""
+    folder = write_tiny_decoder(SOURCE, 1, tmp_path / "tiny")
+    Tokenizer(models.BPE(vocab={"a": 0, "b": 1}, merges=[])).save(str(folder / "tokenizer.json"))
+    return folder

@@ -59,10 +59,13 @@ def test_a_file_that_cannot_be_served(tmp_path):
 
 
 def test_only_models_of_the_catalogue_are_prepared(tmp_path):
-    assert [model.name for model in models_of(default_settings())] == ["smollm2-135m-instruct", "all-minilm-l6-v2"]
+    assert [model.name for model in models_of(default_settings(), tmp_path)] == [
+        "smollm2-135m-instruct",
+        "all-minilm-l6-v2",
+    ]
     own = {"own": {"deployments": [{"provider": "local", "model": "path:/models/own"}]}}
     settings, _ = settled(source(tmp_path, providers={"local": {"kind": "worker"}}, models=own), 0)
-    assert models_of(settings) == []
+    assert models_of(settings, tmp_path) == []
 
 
 def test_logs_go_to_a_private_file_as_json_and_warnings_to_people(tmp_path, capsys):

@@ -24,45 +24,45 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0trunkline/guardrails/v1/guardrails_service.proto\x12\x17trunkline.guardrails.v1\"\xcc\x01\n\x11\x43heckInputRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x31\n\x05parts\x18\x02 \x03(\x0b\x32\".trunkline.guardrails.v1.InputPart\x12\x12\n\nvector_f32\x18\x03 \x01(\x0c\x12\x12\n\nencoder_id\x18\x04 \x01(\t\x12\x18\n\x0binjection_p\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\tB\x0e\n\x0c_injection_p\"5\n\tInputPart\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xf1\x01\n\x12\x43heckInputResponse\x12/\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1f.trunkline.guardrails.v1.Action\x12\x32\n\x08\x66indings\x18\x02 \x03(\x0b\x32 .trunkline.guardrails.v1.Finding\x12\x36\n\nredactions\x18\x03 \x03(\x0b\x32\".trunkline.guardrails.v1.Redaction\x12\x15\n\rscanned_bytes\x18\x04 \x01(\x03\x12\x0f\n\x07took_us\x18\x05 \x01(\x03\x12\x16\n\x0epolicy_version\x18\x06 \x01(\t\"\xac\x01\n\x07\x46inding\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12/\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1f.trunkline.guardrails.v1.Action\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x13\n\x0bstart_chars\x18\x05 \x01(\x05\x12\x11\n\tend_chars\x18\x06 \x01(\x05\x12\r\n\x05score\x18\x07 \x01(\x02\x12\x0e\n\x06\x66\x61iled\x18\x08 \x01(\x08\"V\n\tRedaction\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0bstart_chars\x18\x02 \x01(\x05\x12\x11\n\tend_chars\x18\x03 \x01(\x05\x12\x13\n\x0breplacement\x18\x04 \x01(\t\"\xa7\x01\n\x12\x43heckOutputRequest\x12\x33\n\x05start\x18\x01 \x01(\x0b\x32$.trunkline.guardrails.v1.OutputStart\x12\x31\n\x07\x63hannel\x18\x02 \x01(\x0e\x32 .trunkline.guardrails.v1.Channel\x12\r\n\x05index\x18\x03 \x01(\x05\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\t\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x08\"_\n\x0bOutputStart\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x1c\n\x14response_format_json\x18\x04 \x01(\x0c\"\xda\x01\n\x13\x43heckOutputResponse\x12\x31\n\x07\x63hannel\x18\x01 \x01(\x0e\x32 .trunkline.guardrails.v1.Channel\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0f\n\x07release\x18\x03 \x01(\t\x12/\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1f.trunkline.guardrails.v1.Action\x12\x32\n\x08\x66indings\x18\x05 \x03(\x0b\x32 .trunkline.guardrails.v1.Finding\x12\x0b\n\x03\x65nd\x18\x06 \x01(\x08\"\x15\n\x13ListPoliciesRequest\"Z\n\x14ListPoliciesResponse\x12\x31\n\x08policies\x18\x01 \x03(\x0b\x32\x1f.trunkline.guardrails.v1.Policy\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x81\x01\n\x06Policy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x05input\x18\x02 \x03(\x0b\x32$.trunkline.guardrails.v1.PolicyCheck\x12\x34\n\x06output\x18\x03 \x03(\x0b\x32$.trunkline.guardrails.v1.PolicyCheck\"N\n\x0bPolicyCheck\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x30\n\x07on_fail\x18\x02 \x01(\x0e\x32\x1f.trunkline.guardrails.v1.Action\"\x0f\n\rReloadRequest\"!\n\x0eReloadResponse\x12\x0f\n\x07version\x18\x01 \x01(\t*z\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_ALLOW\x10\x01\x12\x0f\n\x0b\x41\x43TION_FLAG\x10\x02\x12\x11\n\rACTION_REDACT\x10\x03\x12\x10\n\x0c\x41\x43TION_BLOCK\x10\x04\x12\x10\n\x0c\x41\x43TION_RETRY\x10\x05*g\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43HANNEL_TEXT\x10\x01\x12\x15\n\x11\x43HANNEL_REASONING\x10\x02\x12\x1a\n\x16\x43HANNEL_TOOL_ARGUMENTS\x10\x03\x32\xb0\x03\n\x11GuardrailsService\x12\x65\n\nCheckInput\x12*.trunkline.guardrails.v1.CheckInputRequest\x1a+.trunkline.guardrails.v1.CheckInputResponse\x12l\n\x0b\x43heckOutput\x12+.trunkline.guardrails.v1.CheckOutputRequest\x1a,.trunkline.guardrails.v1.CheckOutputResponse(\x01\x30\x01\x12k\n\x0cListPolicies\x12,.trunkline.guardrails.v1.ListPoliciesRequest\x1a-.trunkline.guardrails.v1.ListPoliciesResponse\x12Y\n\x06Reload\x12&.trunkline.guardrails.v1.ReloadRequest\x1a\'.trunkline.guardrails.v1.ReloadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0trunkline/guardrails/v1/guardrails_service.proto\x12\x17trunkline.guardrails.v1\"\xcc\x01\n\x11\x43heckInputRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x31\n\x05parts\x18\x02 \x03(\x0b\x32\".trunkline.guardrails.v1.InputPart\x12\x12\n\nvector_f32\x18\x03 \x01(\x0c\x12\x12\n\nencoder_id\x18\x04 \x01(\t\x12\x18\n\x0binjection_p\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\tB\x0e\n\x0c_injection_p\"5\n\tInputPart\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x81\x02\n\x12\x43heckInputResponse\x12/\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1f.trunkline.guardrails.v1.Action\x12\x32\n\x08\x66indings\x18\x02 \x03(\x0b\x32 .trunkline.guardrails.v1.Finding\x12\x36\n\nredactions\x18\x03 \x03(\x0b\x32\".trunkline.guardrails.v1.Redaction\x12\x15\n\rscanned_bytes\x18\x04 \x01(\x03\x12\x0f\n\x07took_us\x18\x05 \x01(\x03\x12\x16\n\x0epolicy_version\x18\x06 \x01(\t\x12\x0e\n\x06\x63hecks\x18\x07 \x03(\t\"\xac\x01\n\x07\x46inding\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12/\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1f.trunkline.guardrails.v1.Action\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x13\n\x0bstart_chars\x18\x05 \x01(\x05\x12\x11\n\tend_chars\x18\x06 \x01(\x05\x12\r\n\x05score\x18\x07 \x01(\x02\x12\x0e\n\x06\x66\x61iled\x18\x08 \x01(\x08\"V\n\tRedaction\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0bstart_chars\x18\x02 \x01(\x05\x12\x11\n\tend_chars\x18\x03 \x01(\x05\x12\x13\n\x0breplacement\x18\x04 \x01(\t\"\xa7\x01\n\x12\x43heckOutputRequest\x12\x33\n\x05start\x18\x01 \x01(\x0b\x32$.trunkline.guardrails.v1.OutputStart\x12\x31\n\x07\x63hannel\x18\x02 \x01(\x0e\x32 .trunkline.guardrails.v1.Channel\x12\r\n\x05index\x18\x03 \x01(\x05\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\t\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x08\"_\n\x0bOutputStart\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x1c\n\x14response_format_json\x18\x04 \x01(\x0c\"\xda\x01\n\x13\x43heckOutputResponse\x12\x31\n\x07\x63hannel\x18\x01 \x01(\x0e\x32 .trunkline.guardrails.v1.Channel\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0f\n\x07release\x18\x03 \x01(\t\x12/\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1f.trunkline.guardrails.v1.Action\x12\x32\n\x08\x66indings\x18\x05 \x03(\x0b\x32 .trunkline.guardrails.v1.Finding\x12\x0b\n\x03\x65nd\x18\x06 \x01(\x08\"\x15\n\x13ListPoliciesRequest\"Z\n\x14ListPoliciesResponse\x12\x31\n\x08policies\x18\x01 \x03(\x0b\x32\x1f.trunkline.guardrails.v1.Policy\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x81\x01\n\x06Policy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x05input\x18\x02 \x03(\x0b\x32$.trunkline.guardrails.v1.PolicyCheck\x12\x34\n\x06output\x18\x03 \x03(\x0b\x32$.trunkline.guardrails.v1.PolicyCheck\"N\n\x0bPolicyCheck\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x30\n\x07on_fail\x18\x02 \x01(\x0e\x32\x1f.trunkline.guardrails.v1.Action\"\x0f\n\rReloadRequest\"!\n\x0eReloadResponse\x12\x0f\n\x07version\x18\x01 \x01(\t*z\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_ALLOW\x10\x01\x12\x0f\n\x0b\x41\x43TION_FLAG\x10\x02\x12\x11\n\rACTION_REDACT\x10\x03\x12\x10\n\x0c\x41\x43TION_BLOCK\x10\x04\x12\x10\n\x0c\x41\x43TION_RETRY\x10\x05*g\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43HANNEL_TEXT\x10\x01\x12\x15\n\x11\x43HANNEL_REASONING\x10\x02\x12\x1a\n\x16\x43HANNEL_TOOL_ARGUMENTS\x10\x03\x32\xb0\x03\n\x11GuardrailsService\x12\x65\n\nCheckInput\x12*.trunkline.guardrails.v1.CheckInputRequest\x1a+.trunkline.guardrails.v1.CheckInputResponse\x12l\n\x0b\x43heckOutput\x12+.trunkline.guardrails.v1.CheckOutputRequest\x1a,.trunkline.guardrails.v1.CheckOutputResponse(\x01\x30\x01\x12k\n\x0cListPolicies\x12,.trunkline.guardrails.v1.ListPoliciesRequest\x1a-.trunkline.guardrails.v1.ListPoliciesResponse\x12Y\n\x06Reload\x12&.trunkline.guardrails.v1.ReloadRequest\x1a\'.trunkline.guardrails.v1.ReloadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.guardrails.v1.guardrails_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACTION']._serialized_start=1713
-  _globals['_ACTION']._serialized_end=1835
-  _globals['_CHANNEL']._serialized_start=1837
-  _globals['_CHANNEL']._serialized_end=1940
+  _globals['_ACTION']._serialized_start=1729
+  _globals['_ACTION']._serialized_end=1851
+  _globals['_CHANNEL']._serialized_start=1853
+  _globals['_CHANNEL']._serialized_end=1956
   _globals['_CHECKINPUTREQUEST']._serialized_start=78
   _globals['_CHECKINPUTREQUEST']._serialized_end=282
   _globals['_INPUTPART']._serialized_start=284
   _globals['_INPUTPART']._serialized_end=337
   _globals['_CHECKINPUTRESPONSE']._serialized_start=340
-  _globals['_CHECKINPUTRESPONSE']._serialized_end=581
-  _globals['_FINDING']._serialized_start=584
-  _globals['_FINDING']._serialized_end=756
-  _globals['_REDACTION']._serialized_start=758
-  _globals['_REDACTION']._serialized_end=844
-  _globals['_CHECKOUTPUTREQUEST']._serialized_start=847
-  _globals['_CHECKOUTPUTREQUEST']._serialized_end=1014
-  _globals['_OUTPUTSTART']._serialized_start=1016
-  _globals['_OUTPUTSTART']._serialized_end=1111
-  _globals['_CHECKOUTPUTRESPONSE']._serialized_start=1114
-  _globals['_CHECKOUTPUTRESPONSE']._serialized_end=1332
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=1334
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=1355
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1357
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1447
-  _globals['_POLICY']._serialized_start=1450
-  _globals['_POLICY']._serialized_end=1579
-  _globals['_POLICYCHECK']._serialized_start=1581
-  _globals['_POLICYCHECK']._serialized_end=1659
-  _globals['_RELOADREQUEST']._serialized_start=1661
-  _globals['_RELOADREQUEST']._serialized_end=1676
-  _globals['_RELOADRESPONSE']._serialized_start=1678
-  _globals['_RELOADRESPONSE']._serialized_end=1711
-  _globals['_GUARDRAILSSERVICE']._serialized_start=1943
-  _globals['_GUARDRAILSSERVICE']._serialized_end=2375
+  _globals['_CHECKINPUTRESPONSE']._serialized_end=597
+  _globals['_FINDING']._serialized_start=600
+  _globals['_FINDING']._serialized_end=772
+  _globals['_REDACTION']._serialized_start=774
+  _globals['_REDACTION']._serialized_end=860
+  _globals['_CHECKOUTPUTREQUEST']._serialized_start=863
+  _globals['_CHECKOUTPUTREQUEST']._serialized_end=1030
+  _globals['_OUTPUTSTART']._serialized_start=1032
+  _globals['_OUTPUTSTART']._serialized_end=1127
+  _globals['_CHECKOUTPUTRESPONSE']._serialized_start=1130
+  _globals['_CHECKOUTPUTRESPONSE']._serialized_end=1348
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=1350
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1371
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1373
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1463
+  _globals['_POLICY']._serialized_start=1466
+  _globals['_POLICY']._serialized_end=1595
+  _globals['_POLICYCHECK']._serialized_start=1597
+  _globals['_POLICYCHECK']._serialized_end=1675
+  _globals['_RELOADREQUEST']._serialized_start=1677
+  _globals['_RELOADREQUEST']._serialized_end=1692
+  _globals['_RELOADRESPONSE']._serialized_start=1694
+  _globals['_RELOADRESPONSE']._serialized_end=1727
+  _globals['_GUARDRAILSSERVICE']._serialized_start=1959
+  _globals['_GUARDRAILSSERVICE']._serialized_end=2391
 # @@protoc_insertion_point(module_scope)

@@ -62,20 +62,22 @@ class InputPart(_message.Message):
     def __init__(self, path: _Optional[str] = ..., role: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
 class CheckInputResponse(_message.Message):
-    __slots__ = ("action", "findings", "redactions", "scanned_bytes", "took_us", "policy_version")
+    __slots__ = ("action", "findings", "redactions", "scanned_bytes", "took_us", "policy_version", "checks")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
     REDACTIONS_FIELD_NUMBER: _ClassVar[int]
     SCANNED_BYTES_FIELD_NUMBER: _ClassVar[int]
     TOOK_US_FIELD_NUMBER: _ClassVar[int]
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
     action: Action
     findings: _containers.RepeatedCompositeFieldContainer[Finding]
     redactions: _containers.RepeatedCompositeFieldContainer[Redaction]
     scanned_bytes: int
     took_us: int
     policy_version: str
-    def __init__(self, action: _Optional[_Union[Action, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., redactions: _Optional[_Iterable[_Union[Redaction, _Mapping]]] = ..., scanned_bytes: _Optional[int] = ..., took_us: _Optional[int] = ..., policy_version: _Optional[str] = ...) -> None: ...
+    checks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, action: _Optional[_Union[Action, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., redactions: _Optional[_Iterable[_Union[Redaction, _Mapping]]] = ..., scanned_bytes: _Optional[int] = ..., took_us: _Optional[int] = ..., policy_version: _Optional[str] = ..., checks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Finding(_message.Message):
     __slots__ = ("check", "kind", "action", "path", "start_chars", "end_chars", "score", "failed")

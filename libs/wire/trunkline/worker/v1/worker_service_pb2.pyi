@@ -207,12 +207,32 @@ class ClassifyRequest(_message.Message):
     def __init__(self, texts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("classifications", "prompt_tokens")
+    __slots__ = ("classifications", "prompt_tokens", "truncated_texts")
     CLASSIFICATIONS_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_TEXTS_FIELD_NUMBER: _ClassVar[int]
     classifications: _containers.RepeatedCompositeFieldContainer[Classification]
     prompt_tokens: int
-    def __init__(self, classifications: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., prompt_tokens: _Optional[int] = ...) -> None: ...
+    truncated_texts: int
+    def __init__(self, classifications: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., prompt_tokens: _Optional[int] = ..., truncated_texts: _Optional[int] = ...) -> None: ...
+
+class RerankRequest(_message.Message):
+    __slots__ = ("query", "documents")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    documents: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, query: _Optional[str] = ..., documents: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RerankResponse(_message.Message):
+    __slots__ = ("scores", "prompt_tokens", "truncated_documents")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.RepeatedScalarFieldContainer[float]
+    prompt_tokens: int
+    truncated_documents: int
+    def __init__(self, scores: _Optional[_Iterable[float]] = ..., prompt_tokens: _Optional[int] = ..., truncated_documents: _Optional[int] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("labels",)
@@ -241,13 +261,15 @@ class AbortResponse(_message.Message):
     def __init__(self, found: _Optional[bool] = ...) -> None: ...
 
 class GetLoadRequest(_message.Message):
-    __slots__ = ("min_interval_ms",)
+    __slots__ = ("min_interval_ms", "heartbeat_ms")
     MIN_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_MS_FIELD_NUMBER: _ClassVar[int]
     min_interval_ms: int
-    def __init__(self, min_interval_ms: _Optional[int] = ...) -> None: ...
+    heartbeat_ms: int
+    def __init__(self, min_interval_ms: _Optional[int] = ..., heartbeat_ms: _Optional[int] = ...) -> None: ...
 
 class GetLoadResponse(_message.Message):
-    __slots__ = ("running", "waiting", "waiting_uncached_tokens", "kv_usage", "generation_tokens_per_s", "cache_hit_ratio", "max_running", "draining", "prefill_tokens_per_s")
+    __slots__ = ("running", "waiting", "waiting_uncached_tokens", "kv_usage", "generation_tokens_per_s", "cache_hit_ratio", "max_running", "draining", "prefill_tokens_per_s", "prefix_cache_tokens", "reading_tokens")
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     WAITING_UNCACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -257,6 +279,8 @@ class GetLoadResponse(_message.Message):
     MAX_RUNNING_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     PREFILL_TOKENS_PER_S_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_CACHE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    READING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     running: int
     waiting: int
     waiting_uncached_tokens: int
@@ -266,14 +290,16 @@ class GetLoadResponse(_message.Message):
     max_running: int
     draining: bool
     prefill_tokens_per_s: float
-    def __init__(self, running: _Optional[int] = ..., waiting: _Optional[int] = ..., waiting_uncached_tokens: _Optional[int] = ..., kv_usage: _Optional[float] = ..., generation_tokens_per_s: _Optional[float] = ..., cache_hit_ratio: _Optional[float] = ..., max_running: _Optional[int] = ..., draining: _Optional[bool] = ..., prefill_tokens_per_s: _Optional[float] = ...) -> None: ...
+    prefix_cache_tokens: int
+    reading_tokens: int
+    def __init__(self, running: _Optional[int] = ..., waiting: _Optional[int] = ..., waiting_uncached_tokens: _Optional[int] = ..., kv_usage: _Optional[float] = ..., generation_tokens_per_s: _Optional[float] = ..., cache_hit_ratio: _Optional[float] = ..., max_running: _Optional[int] = ..., draining: _Optional[bool] = ..., prefill_tokens_per_s: _Optional[float] = ..., prefix_cache_tokens: _Optional[int] = ..., reading_tokens: _Optional[int] = ...) -> None: ...
 
 class GetModelInfoRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetModelInfoResponse(_message.Message):
-    __slots__ = ("model", "kind", "context_tokens", "vocabulary_size", "embedding_dimensions", "revision", "execution_provider", "licence", "supports_tools", "supports_response_format", "variant", "max_choices")
+    __slots__ = ("model", "kind", "context_tokens", "vocabulary_size", "embedding_dimensions", "revision", "execution_provider", "licence", "supports_tools", "supports_response_format", "variant", "max_choices", "labels")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +312,7 @@ class GetModelInfoResponse(_message.Message):
     SUPPORTS_RESPONSE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
     MAX_CHOICES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     model: str
     kind: ModelKind
     context_tokens: int
@@ -298,7 +325,8 @@ class GetModelInfoResponse(_message.Message):
     supports_response_format: bool
     variant: str
     max_choices: int
-    def __init__(self, model: _Optional[str] = ..., kind: _Optional[_Union[ModelKind, str]] = ..., context_tokens: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., revision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., licence: _Optional[str] = ..., supports_tools: _Optional[bool] = ..., supports_response_format: _Optional[bool] = ..., variant: _Optional[str] = ..., max_choices: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., kind: _Optional[_Union[ModelKind, str]] = ..., context_tokens: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., revision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., licence: _Optional[str] = ..., supports_tools: _Optional[bool] = ..., supports_response_format: _Optional[bool] = ..., variant: _Optional[str] = ..., max_choices: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DrainRequest(_message.Message):
     __slots__ = ("grace_ms",)

@@ -49,6 +49,11 @@ class WorkerServiceStub:
                 request_serializer=trunkline_dot_worker_dot_v1_dot_worker__service__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=trunkline_dot_worker_dot_v1_dot_worker__service__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
+        self.Rerank = channel.unary_unary(
+                '/trunkline.worker.v1.WorkerService/Rerank',
+                request_serializer=trunkline_dot_worker_dot_v1_dot_worker__service__pb2.RerankRequest.SerializeToString,
+                response_deserializer=trunkline_dot_worker_dot_v1_dot_worker__service__pb2.RerankResponse.FromString,
+                _registered_method=True)
         self.Abort = channel.unary_unary(
                 '/trunkline.worker.v1.WorkerService/Abort',
                 request_serializer=trunkline_dot_worker_dot_v1_dot_worker__service__pb2.AbortRequest.SerializeToString,
@@ -91,6 +96,13 @@ class WorkerServiceServicer:
 
     def Classify(self, request, context):
         """Label probabilities of a classifier model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rerank(self, request, context):
+        """How well documents answer a query, by a classifier with one label that reads both together.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +153,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Classify,
                     request_deserializer=trunkline_dot_worker_dot_v1_dot_worker__service__pb2.ClassifyRequest.FromString,
                     response_serializer=trunkline_dot_worker_dot_v1_dot_worker__service__pb2.ClassifyResponse.SerializeToString,
+            ),
+            'Rerank': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rerank,
+                    request_deserializer=trunkline_dot_worker_dot_v1_dot_worker__service__pb2.RerankRequest.FromString,
+                    response_serializer=trunkline_dot_worker_dot_v1_dot_worker__service__pb2.RerankResponse.SerializeToString,
             ),
             'Abort': grpc.unary_unary_rpc_method_handler(
                     servicer.Abort,
@@ -244,6 +261,33 @@ class WorkerService:
             '/trunkline.worker.v1.WorkerService/Classify',
             trunkline_dot_worker_dot_v1_dot_worker__service__pb2.ClassifyRequest.SerializeToString,
             trunkline_dot_worker_dot_v1_dot_worker__service__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rerank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.worker.v1.WorkerService/Rerank',
+            trunkline_dot_worker_dot_v1_dot_worker__service__pb2.RerankRequest.SerializeToString,
+            trunkline_dot_worker_dot_v1_dot_worker__service__pb2.RerankResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class WorkerServiceStub:
     """Sentence vectors of an encoder model."""
     Classify: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.ClassifyRequest, _worker_service_pb2.ClassifyResponse]
     """Label probabilities of a classifier model."""
+    Rerank: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.RerankRequest, _worker_service_pb2.RerankResponse]
+    """How well documents answer a query, by a classifier with one label that reads both together."""
     Abort: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.AbortRequest, _worker_service_pb2.AbortResponse]
     """Ends a running generation by its id, wherever it was started from."""
     GetLoad: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.GetLoadRequest, _worker_service_pb2.GetLoadResponse]
@@ -59,6 +61,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """Sentence vectors of an encoder model."""
     Classify: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.ClassifyRequest, _worker_service_pb2.ClassifyResponse]  # type: ignore[assignment]
     """Label probabilities of a classifier model."""
+    Rerank: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.RerankRequest, _worker_service_pb2.RerankResponse]  # type: ignore[assignment]
+    """How well documents answer a query, by a classifier with one label that reads both together."""
     Abort: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.AbortRequest, _worker_service_pb2.AbortResponse]  # type: ignore[assignment]
     """Ends a running generation by its id, wherever it was started from."""
     GetLoad: _aio.UnaryStreamMultiCallable[_worker_service_pb2.GetLoadRequest, _worker_service_pb2.GetLoadResponse]  # type: ignore[assignment]
@@ -94,6 +98,14 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_service_pb2.ClassifyResponse, _abc.Awaitable[_worker_service_pb2.ClassifyResponse]]:
         """Label probabilities of a classifier model."""
+
+    @_abc_1.abstractmethod
+    def Rerank(
+        self,
+        request: _worker_service_pb2.RerankRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_service_pb2.RerankResponse, _abc.Awaitable[_worker_service_pb2.RerankResponse]]:
+        """How well documents answer a query, by a classifier with one label that reads both together."""
 
     @_abc_1.abstractmethod
     def Abort(

@@ -1,0 +1,1 @@
+"""Work that goes on beside requests and ends with the gateway."""

@@ -1,0 +1,1 @@
+"""The header `idempotency-key`: one request, however often it is sent."""

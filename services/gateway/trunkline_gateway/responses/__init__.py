@@ -1,0 +1,1 @@
+"""OpenAI's Responses: what is around the dialect, which is state."""
