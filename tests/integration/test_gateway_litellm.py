@@ -74,6 +74,16 @@ async def test_its_errors_are_judged_as_a_providers_are(harness, upstream, backu
     assert (await limited.json())["error"]["code"] == "upstream_rate_limited"
 
 
+@pytest.mark.parametrize("words", ["Incorrect API key provided", "A timeout occurred", "Request timed out"])
+async def test_what_a_provider_repeats_of_a_caller_shuts_nothing(harness, upstream, words):
+    """The SDK finds errors by words in answers."""
+    for _ in range(6):
+        upstream.replies(error_reply(400, f"Invalid value: '{words}'"))
+        refused = await harness.post("/v1/chat/completions", {"model": "fake", "messages": ASK})
+        assert refused.status == 400
+    assert (await harness.post("/v1/chat/completions", {"model": "fake", "messages": ASK})).status == 200
+
+
 async def test_its_refusals_reach_the_caller_without_the_key(harness, upstream):
     upstream.replies(error_reply(400, "no such thing as up-key"))
     with pytest.raises(openai.BadRequestError, match="no such thing as") as refused:

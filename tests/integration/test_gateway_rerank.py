@@ -118,12 +118,8 @@ async def test_cohere_is_asked_by_its_own_api_and_charges_by_searches(open_harne
     assert (refused.status, (await refused.json())["param"]) == (400, "documents[0]")
 
 
-@pytest.mark.parametrize(
-    "provider",
-    [{"kind": "worker", "target": "local:nobody"}, {"kind": "anthropic", "base_url": "http://127.0.0.1:9"}],
-    ids=["worker", "anthropic"],
-)
-async def test_who_cannot_rerank_says_so(open_harness, provider):
+async def test_who_cannot_rerank_says_so(open_harness):
+    provider = {"kind": "anthropic", "base_url": "http://127.0.0.1:9"}
     models = {"fake": {"deployments": [{"provider": "up", "model": "m"}]}}
     harness = await open_harness({"providers": {"up": provider}, "models": models})
     found = await harness.post("/v1/rerank", ASK)

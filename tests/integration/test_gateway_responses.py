@@ -55,6 +55,27 @@ async def test_the_sdk_asks_a_server_of_chat_completions(harness, upstream):
     assert harness.metric("trunkline_gateway_requests_total", **labels) == 1
 
 
+async def test_what_goes_by_count_is_met_before_anything_is_looked_up(open_harness, single, upstream, key_entry):
+    key = key_entry("test", "tl-test-key", limits=[{"requests": 2, "per_s": 60}, {"tokens": 1_000, "per_s": 60}])
+    harness = await open_harness({**single(upstream), "keys": [key]})
+    upstream.replies(chat_reply("one", prompt_tokens=5))
+    first = await harness.post("/v1/responses", {"model": "fake", "input": "hello", "max_output_tokens": 10})
+    assert {"x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens"} <= {*map(str.lower, first.headers)}
+    missing = {"model": "fake", "input": [{"id": "msg_nowhere"}]}
+    assert [(await harness.post("/v1/responses", missing)).status for _ in range(2)] == [400, 429]
+
+
+async def test_what_goes_by_size_is_met_by_the_whole_conversation(open_harness, single, upstream, key_entry):
+    key = key_entry("test", "tl-test-key", limits=[{"tokens": 1_000, "per_s": 60}, {"concurrent": 1}])
+    harness = await open_harness({**single(upstream), "keys": [key]})
+    upstream.replies(chat_reply("one,two," * 1_000, prompt_tokens=5))
+    first = await harness.sdk.responses.create(model="fake", input="hello", max_output_tokens=10)
+    asked = {"model": "fake", "input": "more", "max_output_tokens": 10}
+    refused = await harness.post("/v1/responses", {**asked, "previous_response_id": first.id})
+    assert refused.status == 429, "the conversation alone is more than the limit"
+    assert (await harness.post("/v1/responses", asked)).status == 200, "the refused one is not under way any more"
+
+
 async def test_it_asks_anthropic(claude, upstream):
     upstream.replies(message("one"))
     response = await claude.sdk.responses.create(model="fake", input="hello")

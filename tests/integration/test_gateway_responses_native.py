@@ -183,6 +183,20 @@ async def test_what_is_anothers_is_not_there(native, upstream):
     assert (upstream.requests[-1].method, upstream.requests[-1].path) == ("DELETE", "/v1/responses/resp_up1")
 
 
+@pytest.mark.parametrize(
+    "item",
+    [{"id": "msg_1"}, {"type": None, "id": "msg_1"}, {"type": "reasoning", "id": "msg_1", "summary": []}],
+    ids=str,
+)
+async def test_nobody_refers_to_what_another_team_was_given(native, upstream, item):
+    upstream.replies(whole(response("one")))
+    await native.sdk.responses.create(model="fake", input="hello")
+    stranger = {"authorization": "Bearer tl-stranger"}
+    reply = await native.post("/v1/responses", {"model": "fake", "input": [item]}, headers=stranger)
+    assert (reply.status, (await reply.json())["error"]["param"]) == (400, "input[0].id")
+    assert len(upstream.requests) == 1
+
+
 async def test_what_the_account_does_not_remove_is_not_said_to_be_gone(native, upstream):
     upstream.replies(whole(response("one")), error_reply(500))
     first = await native.sdk.responses.create(model="fake", input="hello")

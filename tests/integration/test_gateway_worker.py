@@ -180,7 +180,7 @@ async def test_what_the_model_cannot_do_is_said(behind, extra, param):
     "extra",
     [
         {"tools": [], "tool_choice": "none", "response_format": {"type": "text"}, "n": 1},
-        {"metadata": {"a": "b"}, "store": True, "unheard_of": [1]},
+        {"metadata": {"a": "b"}, "store": True, "unheard_of": None},
         {
             "messages": [
                 {"role": "developer", "content": [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]}
@@ -274,3 +274,27 @@ async def test_readiness_knows_a_worker_that_is_there(behind):
     worker.reply("GetModelInfo", CHAT_INFO, CHAT_INFO, EMBED_INFO)
     ready = await harness.get("/readyz")
     assert ready.status == 200, await ready.text()
+
+
+async def test_reranking(behind):
+    harness, worker = behind
+    worker.reply("GetModelInfo", pb.GetModelInfoResponse(model="m", kind=pb.MODEL_KIND_CLASSIFY, labels=["LABEL_0"]))
+    worker.reply("Rerank", pb.RerankResponse(scores=[0.25, 0.75, 0.5], prompt_tokens=12))
+    asked = {"model": "chat", "query": "q", "documents": ["a", {"text": "b"}, "c"], "top_n": 2}
+    answer = await harness.post("/v1/rerank", asked | {"return_documents": True})
+    assert answer.status == 200
+    found = await answer.json()
+    assert [(one["index"], one["relevance_score"]) for one in found["results"]] == [(1, 0.75), (2, 0.5)]
+    assert found["results"][0]["document"] == {"text": "b"}
+    assert found["meta"]["tokens"] == {"input_tokens": 12}
+    [request] = worker.requests("Rerank")
+    assert (request.query, list(request.documents)) == ("q", ["a", "b", "c"])
+
+
+async def test_a_model_that_does_not_rerank(behind):
+    harness, worker = behind
+    worker.reply("GetModelInfo", EMBED_INFO)
+    answer = await harness.post("/v1/rerank", {"model": "embed", "query": "q", "documents": ["a"]})
+    error = await answer.json()
+    assert (answer.status, error["code"], error["param"]) == (400, "unsupported_parameter", "model")
+    assert "does not rerank" in error["message"]

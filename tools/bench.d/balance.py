@@ -97,7 +97,7 @@ def simulated(replicas: list[dict[str, Any]]) -> Iterator[None]:
 @contextmanager
 def real_replicas(replicas: list[dict[str, Any]], folder: Path) -> Iterator[None]:
     """Of SmolLM2, a core each."""
-    os.environ.setdefault("TRUNKLINE_HOME", str(Path.home() / ".cache" / "trunkline-test"))
+    home = Path.home() / ".cache" / "trunkline-test"
     with ExitStack() as stack:
         for index, replica in enumerate(replicas):
             config = folder / f"worker{index}.yaml"
@@ -105,6 +105,7 @@ def real_replicas(replicas: list[dict[str, Any]], folder: Path) -> Iterator[None
             worker = {"model": "smollm2-135m-instruct", "threads": 1, "slots": 4, "stall_s": 600}
             config.write_text(json.dumps({"listen": listen, "workers": {"w": worker}}))
             command = [sys.executable, "-m", "trunkline_worker", "--config", str(config), "--worker", "w"]
+            command += ["--home", str(home)]
             stack.enter_context(running(command, index, replica["grpc"]))
         yield
 

@@ -86,8 +86,8 @@ BUILT_IN: Mapping[str, Profile] = {
         _TEXT_ONLY, json_schema=False, choices=False, logit_bias=False, logprobs=False, stops_max=16
     ),
 }
-"""By name. Claude from Opus 4.7 takes no temperature and decides itself how long to think; before 4.6 it must be told for
-how many tokens, and before 3.7 it does not think.
+"""By name. Claude from Opus 4.7 takes no temperature and decides itself how long to think; before 4.6 it must be told
+for how many tokens, and before 3.7 it does not think.
 """
 
 _PATTERNS: tuple[tuple[str, str], ...] = (

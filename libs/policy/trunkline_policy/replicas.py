@@ -20,6 +20,8 @@ from trunkline_policy.affinity import has_room, lean
 MEMORY_S = 0.15
 """Seconds that a half-full memory counts for; SMG's lambda."""
 _FULL = 0.999
+READING_SHARE = 0.6
+"""Of its time that a replica reads while it also writes: our workers read for 1.5 decode steps, then make one."""
 TOKENS_PER_S = 2000.0
 """Speed of reading where nobody has said one; SMG's."""
 SAME_S = 0.001
@@ -39,6 +41,8 @@ class Load(Struct, frozen=True, kw_only=True):
     """Of its KV memory, 0 to 1."""
     tokens_per_s: float = 0.0
     """Of a prompt, while it reads; 0 where it is not known yet."""
+    age_s: float = 0.0
+    """Since it said so."""
 
 
 class Replica(Struct, frozen=True, kw_only=True):
@@ -53,6 +57,8 @@ class Replica(Struct, frozen=True, kw_only=True):
     """Of those, less what the prefix cache holds."""
     unread_tokens: float = 0.0
     """Of all requests sent from here that have not had their first token."""
+    first_tokens: float = 0.0
+    """Of those, what belongs to the oldest, which may be half read."""
     in_flight: int = 0
     """Requests of ours that it works on."""
     hit_tokens: float = 0.0
@@ -90,17 +96,26 @@ def usual_of(replicas: Sequence[Replica]) -> Usual:
     """Of all that have a fresh report."""
     loads = [(replica, replica.load) for replica in replicas if replica.load is not None]
     speeds = [load.tokens_per_s for _, load in loads if load.tokens_per_s > 0]
-    count = max(1, len(loads))
+    usual_per_s, count = sum(speeds) / len(speeds) if speeds else TOKENS_PER_S, max(1, len(loads))
     return Usual(
-        sum(speeds) / len(speeds) if speeds else TOKENS_PER_S,
-        sum(backlog_tokens(replica, load) for replica, load in loads) / count,
+        usual_per_s,
+        sum(backlog_tokens(replica, load, speed_of(load, usual_per_s)) for replica, load in loads) / count,
         sum(load.memory_share for _, load in loads) / count,
     )
 
 
-def backlog_tokens(replica: Replica, load: Load) -> float:
-    """Still to be read there: what it said and what went there since, but never less than what we still wait for."""
-    return max(load.waiting_tokens + replica.sent_tokens, replica.unread_tokens)
+def backlog_tokens(replica: Replica, load: Load, tokens_per_s: float) -> float:
+    """Still to be read there: what it said, less what it has read since, and what went there since.
+
+    But never less than what we wait for behind the one that it reads.
+    """
+    left = max(0.0, load.waiting_tokens - READING_SHARE * tokens_per_s * load.age_s)
+    return max(left + replica.sent_tokens, replica.unread_tokens - replica.first_tokens)
+
+
+def speed_of(load: Load, usual_per_s: float) -> float:
+    """Tokens that it reads in a second, while it reads."""
+    return load.tokens_per_s if load.tokens_per_s > 0 else usual_per_s
 
 
 def price_s(tokens: float, replica: Replica, usual: Usual) -> float:
@@ -113,8 +128,8 @@ def price_s(tokens: float, replica: Replica, usual: Usual) -> float:
     if load is None:
         backlog = max(usual.backlog_tokens, replica.unread_tokens)
         return (backlog + own_tokens) / usual.tokens_per_s + _memory_s(usual.memory_share)
-    speed = load.tokens_per_s if load.tokens_per_s > 0 else usual.tokens_per_s
-    reading_s = (backlog_tokens(replica, load) + own_tokens) / speed
+    speed = speed_of(load, usual.tokens_per_s)
+    reading_s = (backlog_tokens(replica, load, speed) + own_tokens) / speed
     return reading_s + _slot_s(replica, load) + _memory_s(load.memory_share)
 
 

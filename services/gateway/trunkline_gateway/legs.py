@@ -96,7 +96,15 @@ class Legs:
         is_prompt, left_s = trip.job.is_prompt(tried.target), trip.deadline_s - tried.started_s
         patience_s = min(left_s, timeouts.first_token_s) if is_prompt else left_s
         again = partial(self._again, trip.turn, tried)
-        terms = Terms(connect_s=timeouts.connect_s, total_s=left_s, again=again, heard=tried.hear, billed=tried.owe)
+        terms = Terms(
+            connect_s=timeouts.connect_s,
+            total_s=left_s,
+            again=again,
+            heard=tried.hear,
+            billed=tried.owe,
+            connecting=tried.connect,
+            sending=tried.send,
+        )
         try:
             async with asyncio.timeout_at(tried.started_s + patience_s):
                 leg.begun = await self._traced(trip, tried.target, terms)

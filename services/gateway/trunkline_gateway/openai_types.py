@@ -1,4 +1,4 @@
-"""Requests in OpenAI's dialect. Unknown fields are welcome: they are passed on or ignored, never refused.
+"""Requests in OpenAI's dialect. Unknown fields are passed on to other providers; our own workers refuse them by name.
 
 `…Control` is what the gateway itself decides on and is decoded for every request. The full types are decoded only where
 our own workers answer; another provider judges its own fields.

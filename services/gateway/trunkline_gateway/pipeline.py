@@ -188,11 +188,11 @@ class Pipeline:
             await self._delivery.stream(turn, errand, sink)
         else:
             await self._delivery.whole(turn, errand, sink)
-        if self._shadows is not None and may_copy(offer, turn):
+        if self._shadows is not None and may_copy(errand, turn):
             self._shadows.copy(turn, errand)
 
     async def _admitted(self, turn: Turn, call: Call, found: Offer | Route, state: State) -> Call:
-        """The request as it goes on. One with things to look up counts before that, and meets what goes by size after."""
+        """The request as it goes on. One with things to look up counts before that, and meets limits by size after."""
         if turn.prepare is None:
             await self._gate.admit(turn, call, found, state.limits)
             return call

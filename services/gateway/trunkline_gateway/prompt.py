@@ -48,7 +48,7 @@ _DATA_URL: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*(?:;[\w.+-]+=[\w.+-]*)*;b
 _HEAD_CHARS: Final = 200
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
 _SCHEMA_TYPES: Final = frozenset(
-    {"object", "array", "string", "number", "integer", "boolean", "null", "function", "custom", "json_schema"}
+    {"object", "array", "string", "number", "integer", "boolean", "null", "function", "custom", "json_schema", "mcp"}
 )
 _OF_AN_MCP_SERVER: Final = frozenset({"authorization", "headers"})
 """The caller's own credentials, for the provider to use: no model reads them."""
@@ -147,7 +147,7 @@ def _texts(start: _Place) -> Iterator[TextPart]:
 
 def _items(place: _Place) -> list[_Place]:
     return [
-        place._replace(node=item, path=f"{place.path}/{index}")
+        _Place(item, f"{place.path}/{index}", place.role, place.is_free)
         for index, item in enumerate(place.node)
         if isinstance(item, (str, list, dict))
     ]
@@ -184,11 +184,13 @@ def _is_media(node: Plain, name: str, value: str) -> bool:
     kind = node.get("type")
     if name == "data" and isinstance(kind, str) and kind in {"text", "redacted_thinking"}:
         return kind == "redacted_thinking"
-    head = _DATA_URL.match(value, 0, _HEAD_CHARS) if name in _MEDIA or name in _BARE_MEDIA else None
-    if head is None and (name not in _BARE_MEDIA or len(value) < _BARE_CHARS_MIN):
+    is_bare = name in _BARE_MEDIA
+    if (is_bare or name in _MEDIA) and _DATA_URL.match(value, 0, _HEAD_CHARS):
+        # Whoever gets it decodes it: what follows is read by nobody as it stands.
+        return True
+    if not is_bare or len(value) < _BARE_CHARS_MIN or not value.isascii():
         return False
-    start = 0 if head is None else head.end()
-    return value.isascii() and value[start:].encode().translate(None, _BASE64) == b""
+    return value.encode().translate(None, _BASE64) == b""
 
 
 def _escaped(name: str) -> str:

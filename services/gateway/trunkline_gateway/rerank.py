@@ -140,6 +140,12 @@ def error_in(data: bytes) -> bytes:
     return b"" if said == b"null" else said
 
 
+def scored(scores: Sequence[float], prompt_tokens: int, asked: RerankControl, answer_id: str) -> Ranked:
+    """The same for scores that came in the documents' order. Raises UpstreamError."""
+    rows = [{"index": index, "score": score} for index, score in enumerate(scores)]
+    return ranked(_encode({"results": rows, "usage": {"prompt_tokens": prompt_tokens}}), asked, answer_id)
+
+
 def ranked(data: bytes, asked: RerankControl, answer_id: str) -> Ranked:
     """A server's answer as Cohere's: the best first, at most `top_n`, with documents where they were asked for.
 

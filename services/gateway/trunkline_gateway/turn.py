@@ -44,6 +44,8 @@ class Tried(msgspec.Struct, kw_only=True):
     """When it failed, or its answer began (or was whole); None while neither has happened."""
     failed: str = ""
     """Why it was given up; empty for the one that answers."""
+    is_connecting: bool = False
+    """Nothing of it was sent yet."""
     is_hedge: bool = False
     """Sent because the one before it was slow."""
     is_wasted: bool = False
@@ -58,6 +60,12 @@ class Tried(msgspec.Struct, kw_only=True):
     def owe(self, usage: Usage) -> None:
         """What is to be paid of it so far."""
         self.billed = usage
+
+    def connect(self) -> None:
+        self.is_connecting = True
+
+    def send(self) -> None:
+        self.is_connecting = False
 
     def hear(self, said: str) -> None:
         """The provider's own id of it."""

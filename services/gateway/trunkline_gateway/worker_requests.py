@@ -6,13 +6,40 @@ import msgspec
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_gateway import body as bodies
-from trunkline_gateway.openai_types import ChatRequest, CompletionRequest, EmbeddingRequest, Message
+from trunkline_gateway.dialects.reading import extras_of
+from trunkline_gateway.openai_types import ChatRequest, CompletionRequest, EmbeddingRequest, Message, RerankControl
+from trunkline_gateway.rerank import Shape, request_for
 from trunkline_kit.errors import InvalidRequest, Unsupported
 
 EMBED_TEXTS_MAX = 2048
 _ROLES = {"developer": "system"}
 """OpenAI's newer name for the same place in the conversation."""
 
+_HARMLESS = frozenset(
+    {
+        # Who asks, and what OpenAI keeps, caches and bills.
+        "user",
+        "safety_identifier",
+        "metadata",
+        "store",
+        "service_tier",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "cache_control",
+        # Wishes: a model here thinks and speaks as its template has it, and may call as many tools as it likes.
+        "reasoning_effort",
+        "thinking",
+        "verbosity",
+        "parallel_tool_calls",
+    }
+)
+"""Fields left out without a word; any other that is not understood is refused, since an answer may depend on it."""
+_KNOWN_IN_CHAT = _HARMLESS | frozenset(ChatRequest.__struct_fields__)
+_KNOWN_IN_COMPLETION = _HARMLESS | frozenset(CompletionRequest.__struct_fields__)
+
+_WORKER = Shape(takes_objects=False, refuses=frozenset({"max_tokens_per_doc", "max_chunks_per_doc", "rank_fields"}))
+_decode_rerank = msgspec.json.Decoder(RerankControl)
 _decode_chat = msgspec.json.Decoder(ChatRequest)
 _decode_completion = msgspec.json.Decoder(CompletionRequest)
 _decode_embedding = msgspec.json.Decoder(EmbeddingRequest)
@@ -39,6 +66,7 @@ class Abilities(msgspec.Struct, frozen=True):
 def chat(body: bytes, request_id: str, abilities: Abilities) -> pb.GenerateRequest:
     """Raises InvalidRequest or Unsupported, with the field's name."""
     asked = bodies.decode(body, _decode_chat)
+    _refuse_unknown(body, _KNOWN_IN_CHAT)
     _refuse_chat_extras(asked, abilities)
     _check_choices(asked.n, abilities)
     if asked.top_logprobs is not None and not asked.logprobs:
@@ -66,6 +94,7 @@ def chat(body: bytes, request_id: str, abilities: Abilities) -> pb.GenerateReque
 def completion(body: bytes, request_id: str, abilities: Abilities) -> pb.GenerateRequest:
     """Raises InvalidRequest or Unsupported, with the field's name."""
     asked = bodies.decode(body, _decode_completion)
+    _refuse_unknown(body, _KNOWN_IN_COMPLETION)
     _check_choices(asked.n, abilities)
     if asked.best_of not in (None, 1, asked.n):
         raise Unsupported("best_of other than n is not supported by this model", param="best_of")
@@ -116,6 +145,23 @@ def embedding(body: bytes) -> Embedding:
     if len(texts) > EMBED_TEXTS_MAX:
         raise InvalidRequest(f"input takes at most {EMBED_TEXTS_MAX} texts, got {len(texts)}", param="input")
     return Embedding(pb.EmbedRequest(texts=texts), asked.encoding_format == "base64", asked.dimensions)
+
+
+def _refuse_unknown(body: bytes, known: frozenset[str]) -> None:
+    """By name only; nulls are nothing."""
+    for extra in extras_of(body, known):
+        raise Unsupported(f"{extra.name} is not supported by this model: leave it out", param=extra.name)
+
+
+def reranking(body: bytes) -> pb.RerankRequest:
+    """Raises InvalidRequest, and Unsupported for what our workers have no member for, with the field's name."""
+    members = bodies.members_of(request_for(body, "", _WORKER))
+    asked = bodies.decode(body, _decode_rerank)
+    documents = msgspec.json.decode(members["documents"], type=list[str])
+    if len(documents) > EMBED_TEXTS_MAX:
+        text = f"documents takes at most {EMBED_TEXTS_MAX} texts, got {len(documents)}"
+        raise InvalidRequest(text, param="documents")
+    return pb.RerankRequest(query=asked.query, documents=documents)
 
 
 def _refuse_chat_extras(asked: ChatRequest, abilities: Abilities) -> None:

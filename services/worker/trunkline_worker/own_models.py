@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from trunkline_kit.errors import ModelError
 from trunkline_worker.catalogue import CatalogueModel, ModelKind, find_model, in_catalogue
+from trunkline_worker.convert.classifier import is_classifier_folder
 from trunkline_worker.convert.lora import CONFIG, WEIGHTS, Adapter
 from trunkline_worker.convert.precision import Precision
 from trunkline_worker.convert.safetensors_files import INDEX, weight_files
@@ -83,6 +84,9 @@ def source_files(path: Path) -> tuple[Path, ...]:
 
 def prepared_size(path: Path, precision: Precision) -> int:
     """Bytes that the converted model will take, about. Raises ModelError for what cannot be converted."""
+    if is_classifier_folder(path):
+        size_bytes = sum(one.stat().st_size for one in weight_files(path))
+        return round(size_bytes * precision.weight_bytes / Precision.F32.weight_bytes) + _TOKENIZER_BYTES
     shape = open_source(path).weights.shape()
     matrices, fine = expected_weights(shape)
     fine_bytes = max(precision.weight_bytes, Precision.Q8.weight_bytes)

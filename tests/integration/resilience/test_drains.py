@@ -1,6 +1,7 @@
 """Where the provider charges for what nobody reads, it is read; where it does not, it is cancelled at once."""
 
 import asyncio
+import socket
 import time
 
 import aiohttp
@@ -230,3 +231,21 @@ async def test_a_gateway_that_stops_does_not_wait_for_it(harness_of, settings_of
     assert steps.left_s is not None
     (row,) = await rows(1)
     assert (row.outcome, row.usage_source) == ("client_cancelled", "estimated")
+
+
+async def test_a_caller_who_leaves_while_the_provider_is_connected_to_has_nothing_sent(open_harness, tree):
+    with socket.socket() as full, socket.socket() as first:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        # The one place in its queue is taken: whoever else connects waits.
+        first.connect(full.getsockname())
+        settings = tree()
+        settings["providers"]["up"]["base_url"] = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        harness = await open_harness(settings)
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(harness.post("/v1/chat/completions", ASK))
+            await until(lambda: harness.metric("trunkline_gateway_requests_in_flight"))
+            await asyncio.sleep(0.1)
+            asking.cancel()
+        await until(lambda: settled(harness))
+        assert harness.metric("trunkline_gateway_drained_answers_total", result="read") == 0

@@ -85,7 +85,7 @@ async def test_who_does_not_read_is_dropped_and_the_other_one_goes_on(open_harne
     )
     deaf.setblocking(False)
     with deaf:
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             await upstream.wait_for_requests(1)
             other = group.create_task(asked(harness, {**ASK, "stream": True}))
             async with asyncio.timeout(5):
@@ -158,8 +158,8 @@ async def test_it_can_be_switched_off(open_harness, upstream, single):
 
 async def test_an_sdk_that_gave_up_waiting_finds_the_same_answer(harness, upstream):
     upstream.replies(Reply(chunks=chat_reply("paid once").chunks, hold_headers=True))
-    sdk = harness.sdk.with_options(max_retries=1, timeout=0.05)
-    asyncio.get_running_loop().call_later(0.1, upstream.release)
+    sdk = harness.sdk.with_options(max_retries=1, timeout=0.5)
+    asyncio.get_running_loop().call_later(0.7, upstream.release)
     raw = await sdk.chat.completions.with_raw_response.create(**ASK, extra_headers={"idempotency-key": ID})
     assert raw.parse().choices[0].message.content == "paid once"
     assert raw.headers["idempotent-replayed"] == "true"

@@ -1,6 +1,7 @@
 """Copies harm nobody and are counted apart; canaries get their share."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -52,6 +53,27 @@ async def test_a_copy_is_sent_after_the_answer_and_is_counted_apart(open_harness
     assert harness.metric("trunkline_gateway_requests_total", surface="chat", outcome="ok", status="2xx") == 1
     assert harness.metric("trunkline_gateway_upstream_attempts_total", provider="new", outcome="ok") == 0
     assert harness.metric("trunkline_gateway_shadow_duration_seconds_count", model="fake", provider="new") == 1
+
+
+async def test_copies_of_responses_are_kept_by_nobody_and_only_of_what_anybody_can_answer(
+    open_harness, tree, upstream, backup
+):
+    made = tree()
+    for name in ("up", "new"):
+        made["providers"][name]["responses"] = "native"
+    harness = await open_harness(made)
+    answer = {"id": "resp_1", "object": "response", "status": "completed", "output": []}
+    cipher = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
+    bound = [{"previous_response_id": "resp_1"}, {"input": [cipher, {"role": "user", "content": "x"}]}]
+    upstream.replies(*[Reply(chunks=(json.dumps(answer).encode(),))] * 3)
+    backup.replies(Reply(chunks=(json.dumps(answer).encode(),)))
+    for rest in ({}, *bound):
+        reply = await harness.post("/v1/responses", {"model": "fake", "input": "hello", "store": True, **rest})
+        assert reply.status == 200, await reply.read()
+    await until(lambda: copies(harness) == 1)
+    (copied,) = (request.json() for request in backup.requests)
+    assert copied == {"model": "next", "input": "hello", "store": False}
+    assert upstream.requests[0].json()["store"] is True
 
 
 @MODES

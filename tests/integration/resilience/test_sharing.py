@@ -96,14 +96,21 @@ async def test_a_probe_that_works_closes_it_for_those_who_only_heard(three, exch
     assert [gateway.phase() for gateway in three] == [Phase.CLOSED] * 3
 
 
-async def test_a_probe_that_fails_is_heard_as_well(three, exchanged):
+async def test_a_probe_that_fails_does_not_keep_the_others_out_for_longer(three, exchanged):
     three[0].fails()
     await exchanged()
     for gateway in three:
         gateway.clock.advance(20)
     three[0].fails()
     await exchanged()
-    assert all(gateway.rest_s() > 35 for gateway in three), "twice as long"
+    assert three[0].rest_s() > 39, "twice as long"
+    assert all(gateway.rest_s() <= STAGGER_S_MAX for gateway in three[1:]), "it may be cut off: they try for themselves"
+    for gateway in three:
+        gateway.clock.advance(STAGGER_S_MAX)
+    three[1].works()
+    three[2].fails()
+    await exchanged()
+    assert [gateway.phase() for gateway in three] == [Phase.OPEN, Phase.CLOSED, Phase.OPEN]
 
 
 async def test_who_saw_it_work_since_does_not_believe_it(three, exchanged):
@@ -211,6 +218,13 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - a metric has no event
             await asyncio.sleep(0.005)
+
+
+async def test_a_gateway_starts_and_answers_without_any_node_of_its_cluster(open_harness, upstream, single):
+    harness = await open_harness({**single(upstream), "stores": {"redis": "redis://127.0.0.1:9/?cluster=true"}})
+    ask = {"model": "fake", "messages": [{"role": "user", "content": "hello"}]}
+    await _until(lambda: harness.metric("trunkline_gateway_fleet_sharing_up") == 0)
+    assert (await harness.post("/v1/chat/completions", ask)).status == 200
 
 
 async def test_two_gateways_over_http(open_harness, upstream, backup, valkey):

@@ -57,13 +57,13 @@ async def test_bodies_have_so_much_room_together(open_harness, upstream, single)
 
 async def test_what_is_only_announced_takes_no_room(open_harness, upstream, single):
     harness = await open_harness({**single(upstream), "server": {"bodies_limit_bytes": 6000}})
-    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer tl-test-key\r\ncontent-length: 2900\r\n\r\n"
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer tl-test-key\r\n"
     port = int(harness.url.rpartition(":")[2])
     async with AsyncExitStack() as stack:
         for _ in range(5):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             stack.callback(writer.close)
-            writer.write(head.encode() + b"{")
+            writer.write(f"{head}content-length: 2900\r\n\r\n{{".encode())
         async with asyncio.timeout(5):
             while harness.metric("trunkline_gateway_requests_in_flight") < 5:  # noqa: ASYNC110 - a gauge has no event
                 await asyncio.sleep(0.002)
@@ -108,7 +108,7 @@ async def test_a_body_has_its_room_for_as_long_as_it_is_needed(open_harness, ups
     assert (await harness.post("/v1/chat/completions", ask("x" * 2000))).status == 503
     held.release()
     async with asyncio.timeout(5):
-        while (await harness.post("/v1/chat/completions", ask("x" * 2000))).status != 200:
+        while (await harness.post("/v1/chat/completions", ask("x" * 2000))).status != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
 

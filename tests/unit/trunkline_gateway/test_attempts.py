@@ -18,6 +18,7 @@ from trunkline_gateway.providers.base import AttemptFailed
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.telemetry import Meters
 from trunkline_gateway.turn import Turn
+from trunkline_gateway.usage import usage_of
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.errors import (
     ContextTooLong,
@@ -201,6 +202,24 @@ async def test_an_answer_that_breaks_before_anybody_got_it_is_wasted_and_tried_e
     assert [tried.is_wasted for tried in made.tried] == [True, False]
     assert made.flight is not None
     assert bench.fleet.of(A.place).in_flight == 0
+
+
+class Owing(Script):
+    """Some of each attempt is billed before it ends."""
+
+    async def begin(self, target, terms):
+        terms.billed(usage_of(96, 0))
+        return await super().begin(target, terms)
+
+
+async def test_what_was_billed_before_a_failure_is_wasted(bench):
+    made = turn(stream=False)
+    assert await bench.run(Owing(BROKEN, "yes"), offer(), made) == "yes"
+    assert [tried.is_wasted for tried in made.tried] == [True, False]
+    assert made.tried[0].billed.input_tokens == 96
+    made = turn(stream=False)
+    assert await bench.run(Script(BROKEN, "yes"), offer(), made) == "yes"
+    assert [tried.is_wasted for tried in made.tried] == [False, False]
 
 
 HEDGED = Hedge(after_quantile=0.5, max_extra_ratio=1.0)

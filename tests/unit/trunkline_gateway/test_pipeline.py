@@ -1,5 +1,6 @@
 """The way of a request without any transport: everything is settled, whatever happens."""
 
+import asyncio
 from random import Random
 
 import msgspec
@@ -43,7 +44,7 @@ from trunkline_gateway.tenancy import tenants_of
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.config import decode
-from trunkline_kit.errors import Internal, ModelNotFound, Unauthenticated
+from trunkline_kit.errors import Internal, ModelNotFound, StoreUnavailable, Unauthenticated
 from trunkline_kit.health import Readiness
 from trunkline_kit.settings import Settings
 from trunkline_kit.tracing import Tracing
@@ -155,6 +156,19 @@ async def test_an_attempt_is_noted_before_it_is_sent(pipeline_of, clock):
     provider.whole = whole
     await pipeline.run(turn(clock), ASK, OneMessage())
     assert len(noted) == 1
+
+
+async def test_what_a_request_continues_is_not_waited_for_without_end(pipeline_of, clock, monkeypatch):
+    monkeypatch.setattr("trunkline_gateway.pipeline.PREPARE_S", 0.01)
+
+    async def prepare(call, accounts):
+        await asyncio.Event().wait()
+
+    made = turn(clock)
+    made.prepare = prepare
+    with pytest.raises(StoreUnavailable):
+        await pipeline_of(None).run(made, ASK, OneMessage())
+    assert made.status == 503
 
 
 async def test_a_request_sees_one_configuration(pipeline_of, clock):

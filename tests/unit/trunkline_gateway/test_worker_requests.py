@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from trunkline_gateway.worker_requests import EMBED_TEXTS_MAX, Abilities, chat, completion, embedding
+from trunkline_gateway.worker_requests import EMBED_TEXTS_MAX, Abilities, chat, completion, embedding, reranking
 from trunkline_kit.errors import InvalidRequest, Unsupported
 
 NOTHING, ALL = Abilities(), Abilities(tools=True, response_format=True)
@@ -23,6 +23,21 @@ def test_tools_and_formats_go_to_a_model_that_has_them():
     with pytest.raises(Unsupported) as caught:
         chat(body, "r", NOTHING)
     assert caught.value.param == "tools"
+
+
+@pytest.mark.parametrize("name", ["banana", "web_search_options", "prediction", "chat_template_kwargs"])
+def test_what_is_not_understood_is_refused_by_name(name):
+    for ask, read in ((ASK, chat), ({"model": "m", "prompt": "a"}, completion)):
+        with pytest.raises(Unsupported) as caught:
+            read(encoded(**ask, **{name: {}}), "r", ALL)
+        assert caught.value.param == name
+        assert read(encoded(**ask, **{name: None}), "r", ALL) == read(encoded(**ask), "r", ALL)
+
+
+def test_what_no_answer_depends_on_is_left_out():
+    harmless = {"user": "u", "metadata": {}, "store": True, "service_tier": "auto", "prompt_cache_key": "k"}
+    wishes = {"reasoning_effort": "low", "parallel_tool_calls": True, "stream_options": {"include_usage": True}}
+    assert chat(encoded(**ASK, **harmless, **wishes), "r", NOTHING) == chat(encoded(**ASK), "r", NOTHING)
 
 
 def test_several_answers_go_to_a_model_that_makes_them():
@@ -123,3 +138,17 @@ def test_what_can_be_embedded():
     assert (list(found.request.texts), found.as_base64, found.dimensions) == (["a", "b"], True, 3)
     with pytest.raises(InvalidRequest, match="encoding_format"):
         embedding(encoded(model="m", input="a", encoding_format="hex"))
+
+
+def test_documents_to_rank_are_texts():
+    request = reranking(encoded(model="m", query="q", documents=["a", {"text": "b"}], top_n=1, return_documents=True))
+    assert (request.query, list(request.documents)) == ("q", ["a", "b"])
+    for extra, param in (
+        ({"documents": [{"text": "a", "title": "b"}]}, "documents[0]"),
+        ({"rank_fields": ["a"]}, "rank_fields"),
+    ):
+        with pytest.raises(Unsupported) as caught:
+            reranking(encoded(**{"model": "m", "query": "q", "documents": ["a"]} | extra))
+        assert caught.value.param == param
+    with pytest.raises(InvalidRequest, match="at most 2048"):
+        reranking(encoded(model="m", query="q", documents=["a"] * 2049))

@@ -81,6 +81,16 @@ def test_servers_without_a_code_for_it_say_it_in_words(message):
 def test_a_spent_account_is_not_the_callers_mistake():
     said = "Your credit balance is too low to access the Anthropic API."
     assert kind_of_status(400, "", "invalid_request_error", said) is FailureKind.ACCOUNT
+    assert kind_of_status(403, message=said) is FailureKind.ACCOUNT
+
+
+@pytest.mark.parametrize(
+    "words", ["Your credit balance is too low", "API_KEY_INVALID", "insufficient_quota", "ACCESS_TOKEN_EXPIRED"]
+)
+@pytest.mark.parametrize("status", [400, 403, 404, 413, 422, 429, 500])
+def test_what_a_provider_repeats_of_a_callers_words_shuts_no_account(status, words):
+    for message in (f"Invalid value: '{words}'. Supported values are: 'auto'.", f"'{words}'", f"\n{words}"):
+        assert kind_of_status(status, "invalid_value", "invalid_request_error", message) is not FailureKind.ACCOUNT
 
 
 def test_the_kinds_are_told_apart():

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from trunkline_policy.replicas import (
     MEMORY_S,
+    READING_SHARE,
     RULES,
     SAME_S,
     TOKENS_PER_S,
@@ -95,8 +96,15 @@ def test_the_price_is_the_sum_of_its_parts():
 
 
 def test_what_we_wait_for_counts_though_a_report_does_not_know_of_it():
-    assert backlog_tokens(Replica(key="a", unread_tokens=700, sent_tokens=100), Load(waiting_tokens=300)) == 700
-    assert backlog_tokens(Replica(key="a", unread_tokens=100, sent_tokens=100), Load(waiting_tokens=300)) == 400
+    waited_for = Replica(key="a", unread_tokens=900, first_tokens=200, sent_tokens=100)
+    assert backlog_tokens(waited_for, Load(waiting_tokens=300), 1000) == 700
+    assert backlog_tokens(replace(waited_for, unread_tokens=300), Load(waiting_tokens=300), 1000) == 400
+
+
+def test_what_was_said_a_while_ago_is_partly_read_by_now():
+    sent = Replica(key="a", sent_tokens=100)
+    left = [backlog_tokens(sent, Load(waiting_tokens=300, age_s=age_s), 1000) for age_s in (0.0, 0.1, 0.5, 2.0)]
+    assert left == [400, pytest.approx(400 - 100 * READING_SHARE), 100, 100]
 
 
 def test_a_prefix_is_worth_the_queue_that_it_saves_and_no_more():

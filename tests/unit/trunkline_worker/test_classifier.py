@@ -12,11 +12,15 @@ from safetensors.numpy import load_file
 from trunkline_kit.errors import ModelError
 from trunkline_worker.catalogue import ModelKind
 from trunkline_worker.classifying import OnnxClassifier
-from trunkline_worker.convert.classifier import build_classifier, convert_classifier, is_classifier
+from trunkline_worker.convert.classifier import build_classifier, convert_classifier, is_classifier_folder
 from trunkline_worker.convert.encoder import BertWeights
+from trunkline_worker.convert.folder import convert_own
+from trunkline_worker.convert.origin import Origin
 from trunkline_worker.convert.precision import Precision
 from trunkline_worker.genai_config import Activation
-from trunkline_worker.model_store import open_model
+from trunkline_worker.model_store import list_models, open_model
+from trunkline_worker.own_models import own_model
+from trunkline_worker.prepare import prepare_own
 from trunkline_worker.runtimes.session import SessionConfig
 from trunkline_worker.texts import TokenRow
 from trunkline_worker.tokenizer import read_tokenizer
@@ -61,11 +65,23 @@ def test_labels_and_what_they_mean(tiny_classifier, tmp_path):
 
 
 def test_other_models_are_refused(tiny_bert, tmp_path):
-    assert not is_classifier(BertWeights(tiny_bert))
+    assert not is_classifier_folder(tiny_bert)
+    assert not is_classifier_folder(tmp_path)
     with pytest.raises(ModelError, match=r"no classifier\.weight"):
         convert_classifier(tiny_bert, Precision.Q8, tmp_path)
     with pytest.raises(ModelError, match="no tensor 'pooler"):
         build_classifier(BertWeights(tiny_bert), Precision.F32)
+
+
+def test_one_of_ones_own_is_prepared_and_listed(tiny_classifier, tmp_path):
+    source = tiny_classifier(1, architectures=["BertForSequenceClassification"])
+    folder = prepare_own(own_model(str(source), "mine", ()), tmp_path, variant=Precision.Q8)
+    assert (folder.name, folder.kind) == ("mine", ModelKind.CLASSIFY)
+    assert [(one.name, one.kind, one.problem) for one in list_models(tmp_path)] == [("mine", ModelKind.CLASSIFY, "")]
+    assert open_model(tmp_path, "mine").revision == folder.revision
+    origin = Origin(name="mine", source=source, adapters=(source,))
+    with pytest.raises(ModelError, match="is a classifier"):
+        convert_own(origin, Precision.Q8, tmp_path)
 
 
 def reference(folder, row: TokenRow):

@@ -36,7 +36,8 @@ def test_scores_are_probabilities_in_the_order_of_the_logits(logits):
     for activation in Activation:
         made = scores(row, activation)[0]
         assert np.isfinite(made).all()
-        assert (made >= 0).all() and (made <= 1).all()
+        assert (made >= 0).all()
+        assert (made <= 1).all()
         assert (np.diff(made[np.argsort(row[0])]) >= 0).all()
     assert scores(row, Activation.SOFTMAX).sum() == pytest.approx(1, abs=1e-5)
 

@@ -15,7 +15,7 @@ from trunkline_kit.errors import ModelError
 from trunkline_worker.app import open_worker
 from trunkline_worker.config import WorkerConfig
 from trunkline_worker.runtimes.onnx import SlotConfig
-from trunkline_worker.service import is_due, is_due, load_interval_s
+from trunkline_worker.service import is_due, load_interval_s
 
 CONFIG = WorkerConfig(
     listen="local:worker",

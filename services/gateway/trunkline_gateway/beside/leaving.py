@@ -42,10 +42,9 @@ async def attended(
 
 def _is_charged(turn: Turn, errand: Errand) -> bool:
     """Whether an attempt is under way that its provider charges for; not for a caller whose key was stopped."""
-    was_cut = turn.standing is not None and bool(turn.standing.cut_because)
-    if was_cut or turn.target is None or turn.target.provider not in errand.bills:
+    if turn.standing is not None and turn.standing.cut_because:
         return False
-    return not turn.tried[-1].failed
+    return any(one.target.provider in errand.bills and not one.failed and not one.is_connecting for one in turn.tried)
 
 
 def _unread(work: Undisturbed[R], rest: Callable[[R], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

@@ -8,22 +8,27 @@ import asyncio
 import random
 from functools import partial
 
+import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from trunkline_gateway import body as bodies
 from trunkline_gateway.analysis import Analyst
 from trunkline_gateway.attempts import Attempts
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.beside.crew import Crew
 from trunkline_gateway.beside.drains import Drains
-from trunkline_gateway.catalogue import Offer
 from trunkline_gateway.delivery import Delivery
 from trunkline_gateway.errands import Errand
 from trunkline_gateway.fleet.deployments import Fleet
 from trunkline_gateway.fleet.planning import Planned
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
+from trunkline_gateway.openai_types import ResponsesControl
 from trunkline_gateway.plan import Target
+from trunkline_gateway.providers.base import Call
 from trunkline_gateway.sink import Headers
+from trunkline_gateway.surface import Surface
 from trunkline_gateway.telemetry import Meters
 from trunkline_gateway.turn import Turn
 from trunkline_kit.errors import TrunklineError
@@ -35,8 +40,12 @@ SHADOW_TEAM = "~shadow"
 """In the ledger: not a name to give to a team."""
 SKIPPED = "skipped"
 """The outcome of a copy that was not sent, because as many as may be were under way."""
+_CIPHER = b'"encrypted_content"'
+_FALSE = Raw(b"false")
 _ONCE = Retries(max_attempts=1)
 _BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Unseen:
@@ -132,6 +141,7 @@ class Shadows:
         offer = errand.offer
         return replace(
             errand,
+            call=_unkept(errand.call),
             offer=replace(offer, targets=(target,), retries=_ONCE, hedge=None, shadow=None),
             plan=Planned(Chains(places=(target,)), errand.plan.offers),
             slot=None,
@@ -154,9 +164,26 @@ class Shadows:
             self._first_token.labels(offer.name, target.provider).observe(turn.first_token_s)
 
 
-def may_copy(offer: Offer, turn: Turn) -> bool:
-    """Whether there is anything to copy, and a use in it: what failed for its own sake would fail again."""
-    return offer.shadow is not None and turn.outcome == "ok"
+def may_copy(errand: Errand, turn: Turn) -> bool:
+    """Whether there is anything to copy, and a use in it: what failed for its own sake would fail again.
+
+    What only one account can answer is not copied: the conversation and the thoughts that it keeps are not elsewhere.
+    """
+    return errand.offer.shadow is not None and turn.outcome == "ok" and not _is_bound(errand.call)
+
+
+def _is_bound(call: Call) -> bool:
+    control = call.control
+    if not isinstance(control, ResponsesControl):
+        return False
+    return call.only is not None or control.previous_response_id is not None or _CIPHER in call.body
+
+
+def _unkept(call: Call) -> Call:
+    """The request so that no provider keeps its answer, which nobody would ever delete."""
+    if call.surface is not Surface.RESPONSES:
+        return call
+    return replace(call, body=_encode({**bodies.members_of(call.body), "store": _FALSE}))
 
 
 def _turn_of(turn: Turn, now_s: float) -> Turn:

@@ -139,7 +139,8 @@ def _refuse_foreign(request: Request, native: Dialect | None, dropped: frozenset
     """Native tools and unknown fields of a dialect that is not the target's."""
     for tool in request.tools:
         if isinstance(tool, NativeTool) and tool.dialect is not native:
-            raise Unsupported(f"tools of type {tool.type!r} are not supported by this model", param=tool.place)
+            text = f"{tool.place}: tools of type {tool.type!r} are not supported by this model"
+            raise Unsupported(text, param=tool.place)
     for extra in request.extras:
         if extra.name not in dropped and request.dialect is not native:
             raise _unsupported(extra.name)

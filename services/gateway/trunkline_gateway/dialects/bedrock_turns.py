@@ -202,7 +202,9 @@ def _call(call: model.ToolCall, place: str) -> wire.ToolUse:
     try:
         _decode_object(text)
     except UNDECODABLE as error:
-        raise InvalidRequest(f"the arguments of the call {call.id!r} are not a JSON object", param=place) from error
+        raise InvalidRequest(
+            f"the arguments of the call {call.id!r} are not a JSON object", param=call.place or place
+        ) from error
     return wire.ToolUse(tool_use_id=_id(call.id), name=call.name, input=Raw(text.encode()))
 
 

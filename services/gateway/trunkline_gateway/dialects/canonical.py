@@ -94,6 +94,8 @@ class ToolCall(Form, frozen=True, kw_only=True, tag_field="kind", tag="tool_call
     name: str
     arguments: str
     """JSON text as the model wrote it, so not always valid."""
+    place: str = ""
+    """Where the caller wrote them, such as `messages[3].tool_calls[0].function.arguments`: for errors."""
     signature: str = ""
     """What some models (Gemini) want back with the call."""
     cache: CacheMark | None = None
@@ -231,6 +233,10 @@ class ThinkingMode(Enum):
     OFF = "off"
     ADAPTIVE = "adaptive"
     """The model decides."""
+
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""From the least to the most: all that any dialect has a name for."""
 
 
 class Thinking(Form, frozen=True, kw_only=True):

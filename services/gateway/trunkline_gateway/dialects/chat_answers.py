@@ -62,7 +62,7 @@ def encode_answer(answer: Answer, head: Head) -> bytes:
     """The body of a whole answer."""
     return _encode(
         _Completion(
-            id=head.id or answer.id,
+            id=head.id_of(answer.id),
             created=answer.created or head.created,
             model=head.model or answer.model,
             choices=[_choice(choice) for choice in answer.choices],

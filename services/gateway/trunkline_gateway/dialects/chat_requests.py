@@ -11,7 +11,7 @@ from trunkline_gateway.dialects.canonical import CacheMark, Dialect, Part, Role
 from trunkline_gateway.dialects.media import file_of, image_of
 from trunkline_gateway.dialects.messages_wire import THINKING_MODES
 from trunkline_gateway.dialects.proofs import unsealed
-from trunkline_gateway.dialects.reading import extras_of, present, read
+from trunkline_gateway.dialects.reading import effort_of, extras_of, present, read
 from trunkline_kit.errors import InvalidRequest, Unsupported
 
 _decode_body = msgspec.json.Decoder(wire.Body)
@@ -97,7 +97,7 @@ def _structure(form: wire.ResponseFormat | None) -> model.Structure | None:
 
 
 def _thinking(asked: wire.Body) -> model.Thinking | None:
-    switch, effort = asked.thinking, asked.reasoning_effort or ""
+    switch, effort = asked.thinking, effort_of(asked.reasoning_effort, "reasoning_effort")
     if switch is None and not effort:
         return None
     mode = None
@@ -193,7 +193,7 @@ def _message(said: wire.Message, place: str) -> model.Message:
         case wire.UserMessage():
             role, parts = Role.USER, _user_parts(said.content, place)
         case wire.AssistantMessage():
-            role, parts = Role.ASSISTANT, _assistant_parts(said)
+            role, parts = Role.ASSISTANT, _assistant_parts(said, place)
         case wire.ToolMessage():
             result = model.ToolResult(
                 call_id=said.tool_call_id, parts=tuple(_texts(said.content)), cache=cache_mark(said.cache_control, None)
@@ -248,7 +248,7 @@ def _file(ref: wire.FileRef, mark: CacheMark | None, place: str) -> model.File:
     return file_of(ref.file_data or "", ref.file_id or "", ref.filename or "", mark, place)
 
 
-def _assistant_parts(said: wire.AssistantMessage) -> list[Part]:
+def _assistant_parts(said: wire.AssistantMessage, place: str) -> list[Part]:
     parts: list[Part] = [*_thoughts(said)]
     if isinstance(said.content, str):
         if said.content:
@@ -259,7 +259,8 @@ def _assistant_parts(said: wire.AssistantMessage) -> list[Part]:
         parts.append(model.Refusal(text=said.refusal))
     if said.audio is not None:
         parts.append(model.Audio(id=said.audio.id))
-    return [*parts, *[_call(call) for call in said.tool_calls or ()]]
+    calls = enumerate(said.tool_calls or ())
+    return [*parts, *[_call(call, f"{place}.tool_calls[{number}].function.arguments") for number, call in calls]]
 
 
 def _text_or_refusal(part: wire.TextPart | wire.RefusalPart) -> Part:
@@ -280,11 +281,12 @@ def thought_of(block: wire.ThinkingBlock) -> model.Reasoning:
     return unsealed(block.thinking, block.signature, "anthropic", encrypted=False)
 
 
-def _call(call: wire.ToolCall) -> model.ToolCall:
+def _call(call: wire.ToolCall, place: str) -> model.ToolCall:
     google = call.extra_content.google if call.extra_content is not None else None
     return model.ToolCall(
         id=call.id,
         name=call.function.name,
         arguments=call.function.arguments,
+        place=place,
         signature=(google.thought_signature if google is not None else "") or "",
     )

@@ -106,7 +106,7 @@ class StreamEncoder:
     def _begin(self, begun: Begin) -> None:
         head = self._head
         started = _ChunkHead(
-            id=head.id or begun.id, created=begun.created or head.created, model=head.model or begun.model
+            id=head.id_of(begun.id), created=begun.created or head.created, model=head.model or begun.model
         )
         self._prefix = _encode(started)[:-1] + b',"choices":['
 

@@ -28,9 +28,15 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     id: str = ""
     """Empty for the provider's."""
+    spare_id: str = ""
+    """Where the provider has none either."""
     model: str = ""
     """As the caller named it; empty for the provider's."""
     created: int = 0
     """Unix seconds: when the request came. Used where the provider does not say."""
     usage_in_stream: bool = True
     """Whether the caller wants it there; dialects that always have it there do not ask."""
+
+    def id_of(self, provider_id: str) -> str:
+        """What the answer is called."""
+        return self.id or provider_id or self.spare_id

@@ -153,7 +153,9 @@ def _call(call: model.ToolCall, waiting: deque[str], place: str) -> wire.PartOut
     try:
         _decode_object(text)
     except UNDECODABLE as error:
-        raise InvalidRequest(f"the arguments of the call {call.id!r} are not a JSON object", param=place) from error
+        raise InvalidRequest(
+            f"the arguments of the call {call.id!r} are not a JSON object", param=call.place or place
+        ) from error
     sent = wire.CallOut(id=call.id, name=call.name, args=Raw(text.encode()))
     return wire.PartOut(function_call=sent, thought_signature=signature)
 

@@ -1,5 +1,7 @@
 """A canonical answer as an Anthropic message, and errors in Anthropic's shape."""
 
+import re
+
 import msgspec
 from msgspec import Raw
 
@@ -42,6 +44,8 @@ _ERROR_TYPES = {
 """By status; others are `api_error`. Source: Anthropic API reference, "Errors" (read 2026-11-24)."""
 _CUT_OFF = frozenset({FinishReason.LENGTH, FinishReason.CONTEXT_FULL, FinishReason.CONTENT_FILTER, None})
 _NOTHING = Raw(b"{}")
+_INDEX = re.compile(r"\[(\d+)\]", re.ASCII)
+"""Anthropic writes `messages.0.content`."""
 
 
 class TextOut(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
@@ -112,7 +116,7 @@ def encode_answer(answer: Answer, head: Head) -> bytes:
     choice = answer.choices[0] if answer.choices else Choice()
     return _encode(
         MessageOut(
-            id=head.id or answer.id,
+            id=head.id_of(answer.id),
             model=head.model or answer.model,
             content=[block for part in choice.parts if (block := _block(part, choice.finish)) is not None],
             stop_reason=stop_reason(choice.finish, refused=bool(choice.refusal)),
@@ -127,8 +131,16 @@ def encode_error(error: TrunklineError, request_id: str = "") -> bytes:
     kind = _ERROR_TYPES.get(error_status(error), "api_error")
     threaded = isinstance(error, Unsupported) and error.param == "thread"
     details = _Unsupported(unsupported=["thread"]) if threaded else None
-    body = _ErrorBody(error=_Error(type=kind, message=error.message, details=details), request_id=request_id)
+    body = _ErrorBody(error=_Error(type=kind, message=_placed(error), details=details), request_id=request_id)
     return b'{"type":"error",' + _encode(body)[1:]
+
+
+def _placed(error: TrunklineError) -> str:
+    """The message, with the field to blame: this shape has no place of its own for it."""
+    param = error.param or ""
+    if not param or param in error.message or (path := _INDEX.sub(r".\1", param)) in error.message:
+        return error.message
+    return f"{path}: {error.message}"
 
 
 def error_status(error: TrunklineError) -> int:

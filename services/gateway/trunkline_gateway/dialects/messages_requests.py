@@ -7,7 +7,7 @@ from trunkline_gateway.dialects import canonical as model
 from trunkline_gateway.dialects import messages_wire as wire
 from trunkline_gateway.dialects.canonical import CacheMark, Citation, Dialect, Part, Role
 from trunkline_gateway.dialects.proofs import unsealed
-from trunkline_gateway.dialects.reading import compact, extras_of, present, read
+from trunkline_gateway.dialects.reading import compact, effort_of, extras_of, present, read
 from trunkline_kit.errors import InvalidRequest, Unsupported
 
 OWN = "anthropic"
@@ -81,7 +81,7 @@ def _structure(asked: wire.Body) -> model.Structure | None:
 
 
 def _thinking(asked: wire.Body) -> model.Thinking | None:
-    effort = (asked.output_config.effort if asked.output_config else "") or ""
+    effort = effort_of(asked.output_config.effort if asked.output_config else None, "output_config.effort")
     switch = asked.thinking
     if switch is None:
         return model.Thinking(effort=effort) if effort else None
@@ -216,7 +216,9 @@ def _call(block: wire.ToolUseBlock, place: str) -> model.ToolCall:
     text = compact(block.input)
     if not text.startswith("{"):
         raise InvalidRequest(f"{place}.input must be an object", param=f"{place}.input")
-    return model.ToolCall(id=block.id, name=block.name, arguments=text, cache=_mark(block.cache_control))
+    return model.ToolCall(
+        id=block.id, name=block.name, arguments=text, place=f"{place}.input", cache=_mark(block.cache_control)
+    )
 
 
 def _result(block: wire.ToolResultBlock) -> model.ToolResult:

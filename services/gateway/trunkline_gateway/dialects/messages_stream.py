@@ -158,7 +158,7 @@ class StreamEncoder:
             return
         self._begun = True
         message = MessageOut(
-            id=self._head.id or begun.id,
+            id=self._head.id_of(begun.id),
             model=self._head.model or begun.model,
             usage=usage_out(begun.usage or Usage()),
         )

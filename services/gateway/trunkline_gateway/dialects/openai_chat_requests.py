@@ -33,7 +33,7 @@ ABILITIES = Abilities(
 
 DROPPED = frozenset(
     {
-        # Anthropic's: who serves it and how fast, never what is answered.
+        # Anthropic's: who serves it and how fast, never what is answered. OpenAI's `service_tier` is carried.
         "service_tier",
         "speed",
         "diagnostics",
@@ -53,6 +53,8 @@ Also left out: thoughts of earlier turns unless `Quirks.reasoning_field` says wh
 other providers; cache marks unless `Quirks.cache_marks`; how thoughts are to be shown; whether a tool's result is an
 error, which its text says; titles, contexts and the wish for citations of documents; citations of earlier answers.
 """
+_SAME_IN_RESPONSES = frozenset({"service_tier"})
+"""OpenAI's own in both of its dialects: carried."""
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,13 +112,20 @@ def encode_request(request: Request, abilities: Abilities, provider_model: str, 
     refuse(request, abilities, DROPPED)
     request = suited(request, abilities)
     body = _encode(_body(request, provider_model, quirks))
-    same = request.dialect is Dialect.CHAT
-    if not same or not (request.extras or request.metadata):
-        return body
+    extras = _extras(request)
+    return body[:-1] + b"," + _encode(extras)[1:] if extras else body
+
+
+def _extras(request: Request) -> dict[str, Raw]:
+    """Fields without a place in the canonical form that this dialect has too."""
+    if request.dialect is Dialect.RESPONSES:
+        return {extra.name: extra.raw for extra in request.extras if extra.name in _SAME_IN_RESPONSES}
+    if request.dialect is not Dialect.CHAT:
+        return {}
     extras = {extra.name: extra.raw for extra in request.extras}
     if request.metadata is not None:
         extras["metadata"] = request.metadata
-    return body[:-1] + b"," + _encode(extras)[1:]
+    return extras
 
 
 def _body(request: Request, provider_model: str, quirks: Quirks) -> _Body:

@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from trunkline_gateway import body as bodies
 from trunkline_gateway.chunks import lenient
-from trunkline_gateway.dialects.canonical import Extra
+from trunkline_gateway.dialects.canonical import EFFORTS, Extra
 from trunkline_kit.errors import InvalidRequest, Unsupported, UpstreamError
 
 T = TypeVar("T")
@@ -69,6 +69,13 @@ def extras_of(body: bytes, known: frozenset[str]) -> tuple[Extra, ...]:
     return tuple(
         [Extra(name=name, raw=raw) for name, raw in members.items() if name not in known and present(raw) is not None]
     )
+
+
+def effort_of(said: str | None, path: str) -> str:
+    """How much a caller wants thought; empty where nothing is said. Raises InvalidRequest for a word nobody knows."""
+    if said and said not in EFFORTS:
+        raise InvalidRequest(f"{path} must be one of {', '.join(EFFORTS)}", param=path)
+    return said or ""
 
 
 def answered(data: bytes, decoder: "msgspec.json.Decoder[T]") -> T:

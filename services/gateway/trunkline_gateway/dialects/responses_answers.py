@@ -31,7 +31,7 @@ _NO_ECHO = wire.Echoed()
 def encode_answer(answer: Answer, head: Head, echo: wire.Echoed = _NO_ECHO) -> bytes:
     """The body of a whole answer."""
     choice = answer.choices[0] if answer.choices else Choice()
-    response_id = head.id or answer.id
+    response_id = head.id_of(answer.id)
     status = status_of(choice.finish)
     last = len(choice.parts) - 1
     logprobs = [token_out(token) for token in choice.logprobs]

@@ -13,7 +13,7 @@ from trunkline_gateway.dialects.canonical import Dialect, Message, Part, Role
 from trunkline_gateway.dialects.chat_requests import cache_mark
 from trunkline_gateway.dialects.media import file_of, image_of
 from trunkline_gateway.dialects.proofs import unsealed
-from trunkline_gateway.dialects.reading import extras_of, present, read
+from trunkline_gateway.dialects.reading import effort_of, extras_of, present, read
 from trunkline_kit.errors import InvalidRequest, Unsupported
 
 OWN = "openai"
@@ -120,7 +120,9 @@ def _item(raw: Raw, place: str) -> Message:
             return _message(read(data, _decode_message, place), place)
         case "function_call":
             call = read(data, _decode_call, place)
-            part: Part = model.ToolCall(id=call.call_id, name=call.name, arguments=call.arguments)
+            part: Part = model.ToolCall(
+                id=call.call_id, name=call.name, arguments=call.arguments, place=f"{place}.arguments"
+            )
         case "function_call_output":
             result = read(data, _decode_result, place)
             part = model.ToolResult(call_id=result.call_id, parts=_result(result, place), name=result.name or "")
@@ -239,9 +241,10 @@ def _structure(text: wire.TextConfig | None) -> model.Structure | None:
 def _thinking(asked: wire.Reasoning | None) -> model.Thinking | None:
     if asked is None:
         return None
-    off = asked.effort == "none"
+    effort = effort_of(asked.effort, "reasoning.effort")
+    off = effort == "none"
     return model.Thinking(
         mode=model.ThinkingMode.OFF if off else None,
-        effort="" if off else asked.effort or "",
+        effort="" if off else effort,
         summary=asked.summary or asked.generate_summary or "",
     )

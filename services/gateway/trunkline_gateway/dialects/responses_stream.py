@@ -122,7 +122,7 @@ class StreamEncoder:
     ) -> None:
         begun, head = self._begun or Begin(), self._head
         response = wire.Response(
-            id=head.id or begun.id,
+            id=head.id_of(begun.id),
             created_at=begun.created or head.created,
             status=status,
             error=error,
@@ -150,7 +150,7 @@ class StreamEncoder:
                 self._close(block, COMPLETED)
         begun, index = self._begun or Begin(), self._items
         self._items += 1
-        name = item_id(empty, self._head.id or begun.id, index)
+        name = item_id(empty, self._head.id_of(begun.id), index)
         item = self._open[event.block] = Item(empty, index, name, self._out)
         return item
 

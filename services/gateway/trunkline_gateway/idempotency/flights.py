@@ -47,9 +47,7 @@ Work = Callable[[Sink], Awaitable[None]]
 class Flight:
     """One request that is worked out."""
 
-    def __init__(
-        self, ask: Ask, answers: Answers, answer_bytes_max: int, forget: Callable[["Flight"], None]
-    ) -> None:
+    def __init__(self, ask: Ask, answers: Answers, answer_bytes_max: int, forget: Callable[["Flight"], None]) -> None:
         self.ask = ask
         self._forget = forget
         self.answers = answers
@@ -88,14 +86,13 @@ class Flights:
     async def answer(self, ask: Ask, sink: Sink, work: Work, held: Held | None = None) -> None:
         """The answer to this request into `sink`, out of `work` or from whoever had it before.
 
-        What `work` takes of the room for bodies stays `held` until it is over. Raises IdempotencyKeyReused, IdempotencyKeyInUse, and what `work` raises.
+        What `work` takes of the room for bodies stays `held` until it is over. Raises IdempotencyKeyReused,
+        IdempotencyKeyInUse, and what `work` raises.
         """
         flight = self._flying.get(ask.key)
         is_first = flight is None
         if flight is None:
-            flight = self._flying[ask.key] = Flight(
-                ask, self._answers, self.settings.answer_bytes_max, self._forget
-            )
+            flight = self._flying[ask.key] = Flight(ask, self._answers, self.settings.answer_bytes_max, self._forget)
             flight.task = self.crew.start(self._fly(flight, work))
             if held is not None:
                 kept = held.keep()

@@ -112,7 +112,9 @@ class Recording:
         Raises TrunklineError where there is no answer, IdempotencyKeyInUse where its beginning is gone.
         """
         if self._dropped:
-            text = "the request with this idempotency key has too long an answer to join it; send it again when it is over"
+            text = (
+                "the request with this idempotency key has too long an answer to join it; send it again when it is over"
+            )
             raise IdempotencyKeyInUse(text, retry_after_s=RETRY_S)
         reader = _Reader()
         self._readers.add(reader)

@@ -47,7 +47,7 @@ class ValkeyAnswers:
             pipe.set(name, mine, px=_ms(lease_s), nx=True)
             pipe.get(name)
             was_set, value = await self._done(pipe.execute)
-            # A cluster's client may send both again when a node is lost: then it is ours although this time it was there.
+            # A cluster's client may send both again when a node is lost: then it was there, and is ours all the same.
             if was_set or value == mine:
                 return None
             if isinstance(value, bytes) and len(value) >= _FINGERPRINT.stop:

@@ -104,6 +104,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Called each time that a provider sends the same request anew by itself: one more attempt."""
     billed: Callable[[Usage], None] = _free
     """Told what is to be paid so far, by attempts of several calls: it is owed even if a later call fails."""
+    connecting: Callable[[], None] = _nothing
+    """Called when the provider is about to be connected to."""
+    sending: Callable[[], None] = _nothing
+    """Called after `connecting` when something is sent: only from then on it may be charged for."""
     heard: Callable[[str], None] | None = None
     """Told the provider's own id of the request as soon as it has said one."""
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import aiohttp
 import msgspec
-from aiohttp.abc import ResolveResult
+from aiohttp.abc import AbstractStreamWriter, ResolveResult
 from aiohttp.payload import BytesPayload, Payload
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
@@ -53,9 +53,15 @@ SSE = Framing(EVENT_STREAM, SseParser)
 class JsonBody(BytesPayload):
     """A body that is in memory already. aiohttp's own warns of a large one, which for us is every agent's."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, sending: Callable[[], None]) -> None:
         Payload.__init__(self, body, content_type="application/json")
         self._size = len(body)
+        self._sending = sending
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """The head goes with the first bytes of the body, so this is when anything is sent at all."""
+        self._sending()
+        await super().write_with_length(writer, content_length)
 
 
 class Account:
@@ -113,10 +119,11 @@ class Account:
         sent = dict(headers)
         if terms.traceparent:
             sent[TRACEPARENT] = terms.traceparent
+        terms.connecting()
         try:
             reply = await self._session.post(
                 self._url(path),
-                data=JsonBody(body),
+                data=JsonBody(body, terms.sending),
                 headers=sent or None,
                 timeout=client_timeout(terms.connect_s),
                 allow_redirects=False,

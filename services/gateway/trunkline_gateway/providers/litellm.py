@@ -16,8 +16,8 @@ from trunkline_gateway.chunks import Chunk, chunk_of, look, usage_in
 from trunkline_gateway.plan import FailureKind, Target
 from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, ChunkStream, Provider, Terms
 from trunkline_gateway.providers.event_stream import without
-from trunkline_gateway.providers.litellm_thread import SdkThread, SharedSdk
 from trunkline_gateway.providers.litellm_guard import answered_status, link_in
+from trunkline_gateway.providers.litellm_thread import SdkThread, SharedSdk
 from trunkline_gateway.providers.statuses import judge
 from trunkline_gateway.providers.translation import ErrorObject
 from trunkline_gateway.surface import Surface

@@ -22,6 +22,7 @@ from trunkline_kit.errors import UpstreamError
 
 CLIENTS = {Surface.CHAT: "chat", Surface.MESSAGES: "messages", Surface.RESPONSES: "responses"}
 """Surfaces that can be translated, and their names in the matrix."""
+_ID_PREFIXES = {Surface.CHAT: "chatcmpl-", Surface.MESSAGES: "msg_", Surface.RESPONSES: "resp_"}
 
 EncodeRequest = Callable[[Request, Abilities, str], bytes]
 """Of the request, the target's abilities and the provider's name for the model."""
@@ -56,7 +57,10 @@ class Translation:
     def __init__(self, call: Call, provider: str, created_s: int) -> None:
         self._pair: Pair = PAIRS[CLIENTS[call.surface], provider]
         self._call = call
-        self._head = Head(id=call.answer_id, model=call.control.model, created=created_s, usage_in_stream=True)
+        spare = f"{_ID_PREFIXES[call.surface]}{call.request_id}"
+        self._head = Head(
+            id=call.answer_id, spare_id=spare, model=call.control.model, created=created_s, usage_in_stream=True
+        )
 
     def request(self, target: Target, abilities: Abilities | None = None, encode: EncodeRequest | None = None) -> bytes:
         """The body for the provider. Raises InvalidRequest, Unsupported for what cannot be said in its dialect.

@@ -16,7 +16,8 @@ from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, Provid
 from trunkline_gateway.replicas.opening import SharedReplicas, open_crew
 from trunkline_gateway.replicas.pool import Parts, ReplicaPool
 from trunkline_gateway.replicas.sending import ANEW, EOF, Route, Sent, ask
-from trunkline_gateway.replicas.wanting import NOTHING, wanted_of, wanted_texts
+from trunkline_gateway.replicas.wanting import NOTHING, wanted_of, wanted_pairs, wanted_texts
+from trunkline_gateway.rerank import asked_of, scored
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.usage import usage_of
 from trunkline_gateway.worker_requests import Abilities
@@ -35,10 +36,6 @@ from trunkline_kit.errors import (
 from trunkline_kit.providers import WorkerProvider
 from trunkline_kit.rpc import from_rpc_error
 
-_NO_RERANK = (
-    "our workers have no model that reranks, and distances of embeddings are not one; name a model of a provider of"
-    " kind `openai` (vLLM, SGLang, llama.cpp, Text Embeddings Inference, Jina) or `cohere`"
-)
 INFO_S = 60.0
 """How long what a worker says about its model is believed."""
 INFO_TIMEOUT_S = 2.0
@@ -72,7 +69,7 @@ class Workers:
     async def whole(self, call: Call, target: Target, terms: Terms) -> Answer:
         try:
             if call.surface is Surface.RERANK:
-                raise AttemptFailed(FailureKind.UNFIT, Unsupported(_NO_RERANK, param="model"))
+                return await self._rerank(call, target, terms)
             if call.surface is Surface.EMBEDDING:
                 return await self._embed(call, target, terms)
             stream = await self._generate(call, target, terms, restarts=True)
@@ -103,7 +100,6 @@ class Workers:
         return model if len(pool.replicas) == 1 else f"{model}, {pool.standing} of {len(pool.replicas)} replicas"
 
     def _pool(self, provider_model: str) -> ReplicaPool:
-        """Raises ConfigError."""
         pool = self._pools.get(provider_model)
         if pool is None:
             pool = self._shared.pool((self.name, provider_model), self._settings, self._parts)
@@ -163,6 +159,21 @@ class Workers:
         reply = await ask(route, lambda stub, left_s: stub.Embed(asked.request, timeout=left_s))
         usage = usage_of(reply.prompt_tokens, 0)
         return Answer(body=embedding_list(reply, target.model, as_base64=asked.as_base64), usage=usage)
+
+    async def _rerank(self, call: Call, target: Target, terms: Terms) -> Answer:
+        try:
+            asked = worker_requests.reranking(call.body)
+        except Unsupported as error:
+            raise AttemptFailed(FailureKind.UNFIT, error) from error
+        pool = self._pool(target.provider_model)
+        info = await self._info(pool, terms)
+        if info.kind != pb.MODEL_KIND_CLASSIFY or len(info.labels) != 1:
+            told = f"the model {target.model!r} does not rerank: that takes a classifier with one label"
+            raise AttemptFailed(FailureKind.UNFIT, Unsupported(told, param="model"))
+        route = Route(pool, wanted_pairs(asked, pool.tokens_per_byte), terms)
+        reply = await ask(route, lambda stub, left_s: stub.Rerank(asked, timeout=left_s))
+        found = scored(reply.scores, reply.prompt_tokens, asked_of(call.body), f"rerank-{call.request_id}")
+        return Answer(body=found.body, usage=found.usage)
 
     def failed(self, error: grpc.aio.AioRpcError) -> Exception:
         """A worker's error: what the caller must hear, or a failed attempt."""
@@ -296,5 +307,7 @@ class Generation:
 
 @asynccontextmanager
 async def open_workers(name: str, settings: WorkerProvider, shared: SharedReplicas) -> AsyncIterator[Provider]:
+    """Raises ConfigError for a target that cannot be followed here."""
+    shared.check(settings)
     async with open_crew() as crew:
         yield Workers(name, settings, shared, shared.parts(crew))

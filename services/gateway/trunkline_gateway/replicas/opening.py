@@ -29,8 +29,12 @@ class SharedReplicas:
         kit, dice = self.kit, random.Random()  # noqa: S311 - load balancing, not secrets
         return Parts(net=kit.net, clock=kit.clock, crew=crew, meters=self._meters, dice=dice)
 
+    def check(self, settings: WorkerProvider) -> None:
+        """Raises ConfigError for a target that cannot be followed here."""
+        source_of(settings.target, self.kit.environment)
+
     def pool(self, place: Place, settings: WorkerProvider, parts: Parts) -> ReplicaPool:
-        """Starts to look for replicas. Raises ConfigError for a target that cannot be followed here."""
+        """Starts to look for replicas."""
         source = source_of(settings.target.replace("{model}", place[1]), self.kit.environment)
         pool = ReplicaPool(place, source, settings.balance.value, parts)
         parts.crew.start(pool.run())

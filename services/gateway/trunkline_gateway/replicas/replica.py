@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 from weakref import WeakSet
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_gateway.replicas.prefixes import BLOCK_BYTES, Chain, PrefixIndex
@@ -77,6 +77,8 @@ class Replica:
         self.reported_s = clock.monotonic_s()
         self.sent = 0
         self.sent_tokens = 0.0
+        self.unread: dict[int, float] = {}
+        """Tokens of each request that has had no first token, by its flight's id, the oldest first."""
         self.unread_tokens = 0.0
         self.in_flight = 0
         self.request_s = 0.0
@@ -98,14 +100,20 @@ class Replica:
         share = min(1.0, hit * BLOCK_BYTES / wanted.prompt_bytes) if hit else 0.0
         return Seen(
             key=self.address,
-            load=None if now_s - self.reported_s > STALE_S else self.load,
+            load=self._fresh(now_s - self.reported_s),
             sent=self.sent,
             sent_tokens=self.sent_tokens,
             unread_tokens=self.unread_tokens,
+            first_tokens=next(iter(self.unread.values()), 0.0),
             in_flight=self.in_flight,
             hit_tokens=wanted.tokens * share,
             request_s=self.request_s,
         )
+
+    def _fresh(self, age_s: float) -> Load | None:
+        if self.load is None or age_s > STALE_S:
+            return None
+        return structs.replace(self.load, age_s=age_s)
 
     def report(self, said: pb.GetLoadResponse) -> None:
         """It has said how busy it is."""
@@ -158,6 +166,7 @@ class Flight:
         replica.breaker = breakers.admitted(replica.breaker, now_s, BREAKER)
         replica.sent += 1
         replica.sent_tokens += self._tokens
+        replica.unread[id(self)] = self._tokens
         replica.unread_tokens += self._tokens
         replica.in_flight += 1
         replica.prefixes.add(wanted.chain)
@@ -207,7 +216,9 @@ class Flight:
     def _read(self) -> None:
         if not self._stays_movable:
             self.replica.movable.discard(self)
-        self.replica.unread_tokens = max(0.0, self.replica.unread_tokens - self._tokens)
+        replica = self.replica
+        replica.unread.pop(id(self), None)
+        replica.unread_tokens = max(0.0, replica.unread_tokens - self._tokens) if replica.unread else 0.0
 
     def _end(self) -> None:
         self._is_over = True

@@ -34,6 +34,12 @@ def wanted_texts(request: pb.EmbedRequest, tokens_per_byte: float) -> Wanted:
     return Wanted(prompt_bytes=size_bytes, tokens=size_bytes * tokens_per_byte)
 
 
+def wanted_pairs(request: pb.RerankRequest, tokens_per_byte: float) -> Wanted:
+    """Documents, each of which is read together with the query."""
+    size_bytes = sum(map(len, request.documents)) + len(request.query) * len(request.documents)
+    return Wanted(prompt_bytes=size_bytes, tokens=size_bytes * tokens_per_byte)
+
+
 NOTHING = Wanted(prompt_bytes=0, tokens=0.0)
 """For questions about the model itself."""
 _KEY_BYTES = 1024

@@ -149,6 +149,8 @@ class Desk:
         for item_id, place in places.items():
             if place.response_id:
                 wanted.setdefault(place.response_id, set()).add(item_id)
+        if not wanted:
+            return {}
         found = await self._states.get(owner, [response_name(response_id) for response_id in wanted])
         return await aside(_size_of(found), lambda: _said(_unpacked(found), [*wanted.values()]))
 

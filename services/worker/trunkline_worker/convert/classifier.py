@@ -19,6 +19,7 @@ from trunkline_worker.convert.tokenizer_files import write_encoder_tokenizer
 from trunkline_worker.genai_config import Activation, ClassifierConfig, GenaiConfig, ModelConfig, write_genai_config
 
 _HEAD = "classifier.weight"
+_ARCHITECTURE = "BertForSequenceClassification"
 
 
 class _Heading(msgspec.Struct, frozen=True):
@@ -28,9 +29,17 @@ class _Heading(msgspec.Struct, frozen=True):
     problem_type: str | None = None
 
 
-def is_classifier(weights: BertWeights) -> bool:
-    """Whether the weights end in a classifier's head."""
-    return weights.has(_HEAD)
+class _Kind(msgspec.Struct, frozen=True):
+    architectures: tuple[str, ...] = ()
+
+
+def is_classifier_folder(folder: Path) -> bool:
+    """Whether a folder says of itself that it is what is converted here."""
+    try:
+        kind = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Kind)
+    except (OSError, msgspec.DecodeError):
+        return False
+    return _ARCHITECTURE in kind.architectures
 
 
 def convert_classifier(source: Path, precision: Precision, folder: Path) -> None:
@@ -39,7 +48,7 @@ def convert_classifier(source: Path, precision: Precision, folder: Path) -> None
     Raises ModelError for a folder that is something else.
     """
     weights = BertWeights(source)
-    if not is_classifier(weights):
+    if not weights.has(_HEAD):
         raise ModelError(f"{source.name} has no {_HEAD}; it is no classifier")
     described = _description(weights, source)
     build_classifier(weights, precision).save(folder)

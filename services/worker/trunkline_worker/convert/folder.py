@@ -7,7 +7,9 @@ from pathlib import Path
 
 from msgspec import structs
 
+from trunkline_kit.errors import ModelError
 from trunkline_worker.catalogue import CatalogueModel, ModelKind
+from trunkline_worker.convert.classifier import convert_classifier, is_classifier_folder
 from trunkline_worker.convert.decoder import build_decoder
 from trunkline_worker.convert.encoder import BertWeights, build_encoder
 from trunkline_worker.convert.lora import AdaptedWeights, Adapter
@@ -54,17 +56,17 @@ def convert(model: CatalogueModel, source: Path, precision: Precision, folder: P
 
 
 def convert_own(origin: Origin, precision: Precision, folder: Path) -> Manifest:
-    """The same for a decoder that is not of the catalogue. Raises ModelError, OSError."""
-    source = open_source(origin.source)
-    manners = source.manners()
-    search = SearchConfig(
-        temperature=manners.temperature if origin.temperature is None else origin.temperature,
-        top_p=manners.top_p if origin.top_p is None else origin.top_p,
-    )
-    _convert_decoder(source, precision, folder, search, origin.adapters)
+    """The same for a decoder or a classifier that is not of the catalogue. Raises ModelError, OSError."""
+    kind = ModelKind.CLASSIFY if is_classifier_folder(origin.source) else ModelKind.GENERATE
+    if kind is ModelKind.GENERATE:
+        _convert_own_decoder(origin, precision, folder)
+    elif origin.adapters:
+        raise ModelError(f"{origin.source.name} is a classifier; adapters are merged into models that generate")
+    else:
+        convert_classifier(origin.source, precision, folder)
     manifest = Manifest(
         model=origin.name,
-        kind=ModelKind.GENERATE,
+        kind=kind,
         variant=precision,
         licence=origin.licence,
         converter_version=CONVERTER_VERSION,
@@ -75,6 +77,16 @@ def convert_own(origin: Origin, precision: Precision, folder: Path) -> Manifest:
     )
     write_manifest(manifest, folder)
     return manifest
+
+
+def _convert_own_decoder(origin: Origin, precision: Precision, folder: Path) -> None:
+    source = open_source(origin.source)
+    manners = source.manners()
+    search = SearchConfig(
+        temperature=manners.temperature if origin.temperature is None else origin.temperature,
+        top_p=manners.top_p if origin.top_p is None else origin.top_p,
+    )
+    _convert_decoder(source, precision, folder, search, origin.adapters)
 
 
 def _convert_decoder(

@@ -259,3 +259,6 @@ async def test_what_was_wasted_on_the_way_is_charged_as_well(gate, terms):
     gate.settle(turn, terms)
     read = turn.reservation.estimate.input_tokens
     assert seen == [(30 + read + 5, 25_000_000)]
+    lost.billed = usage_of(384, 0)
+    gate.settle(turn, terms)
+    assert seen[1][0] == 30 + 384, "as the provider said"

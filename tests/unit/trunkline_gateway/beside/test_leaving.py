@@ -23,9 +23,9 @@ async def drains():
         yield made
 
 
-def turn_of(*, failed="", cut_because=""):
+def turn_of(*, failed="", cut_because="", is_connecting=False):
     standing = SimpleNamespace(cut_because=cut_because)
-    tried = [Tried(target=TARGET, started_s=0.0, failed=failed)]
+    tried = [Tried(target=TARGET, started_s=0.0, failed=failed, is_connecting=is_connecting)]
     return SimpleNamespace(target=TARGET, tried=tried, standing=standing, is_left=False, unread=None)
 
 
@@ -75,8 +75,9 @@ async def test_what_is_charged_for_goes_on_and_its_result_is_taken(drains):
         (turn_of(), ("other",)),
         (turn_of(failed="timeout"), ("up",)),
         (turn_of(cut_because="revoked"), ("up",)),
+        (turn_of(is_connecting=True), ("up",)),
     ],
-    ids=["nobody charges", "another one charges", "it has failed already", "the key was stopped"],
+    ids=["nobody charges", "another one charges", "it has failed already", "the key was stopped", "nothing was sent"],
 )
 async def test_the_rest_is_cancelled(drains, turn, bills):
     attempts = Attempts()

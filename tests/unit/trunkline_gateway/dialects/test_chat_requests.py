@@ -3,6 +3,7 @@ import json
 import pytest
 
 from trunkline_gateway.dialects import canonical as model
+from trunkline_gateway.dialects import matrix
 from trunkline_gateway.dialects.canonical import Dialect, Role
 from trunkline_gateway.dialects.chat_requests import decode_request
 from trunkline_kit.errors import InvalidRequest, Unsupported
@@ -18,6 +19,12 @@ def refused(*messages, **fields):
     with pytest.raises(InvalidRequest) as error:
         decode(*messages, **fields)
     return type(error.value), error.value.param
+
+
+def test_an_effort_that_nobody_knows_is_named():
+    assert refused(reasoning_effort="bogus") == (InvalidRequest, "reasoning_effort")
+    for effort in model.EFFORTS:
+        assert decode(reasoning_effort=effort).thinking is not None
 
 
 def test_the_least_there_is():
@@ -60,7 +67,9 @@ def test_an_assistant_s_turn_in_the_order_of_its_parts():
         model.Text(text="a"),
         model.Refusal(text="r"),
         model.Audio(id="snd"),
-        model.ToolCall(id="c", name="f", arguments="{}", signature="g"),
+        model.ToolCall(
+            id="c", name="f", arguments="{}", place="messages[0].tool_calls[0].function.arguments", signature="g"
+        ),
     )
     assert decode({"role": "assistant", "content": ""}).messages[0].parts == ()
 
@@ -172,3 +181,19 @@ def test_refusals(fields, kind, param):
 )
 def test_refused_messages(message, param):
     assert refused(USER, message)[1] == param
+
+
+@pytest.mark.parametrize("provider", [matrix.ANTHROPIC, matrix.BEDROCK, matrix.GEMINI])
+def test_arguments_that_are_no_json_are_found(provider):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{"}}
+    request = decode(USER, {"role": "assistant", "content": "a", "tool_calls": [call]})
+    with pytest.raises(InvalidRequest) as error:
+        provider.encode_request(request, provider.abilities, "m")
+    assert error.value.param == "messages[1].tool_calls[0].function.arguments"
+
+
+def test_a_tool_of_an_unknown_type_is_found():
+    tools = [{"type": "function", "function": {"name": "f"}}, {"type": "custom", "custom": {"name": "g"}}]
+    with pytest.raises(InvalidRequest, match=r"tools\[1\]") as error:
+        matrix.ANTHROPIC.encode_request(decode(tools=tools), matrix.ANTHROPIC.abilities, "m")
+    assert error.value.param == "tools[1]"

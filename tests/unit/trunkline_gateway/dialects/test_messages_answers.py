@@ -23,6 +23,20 @@ def message_of(*parts, finish=FinishReason.STOP, **fields):
     return json.loads(encode_answer(answer, Head(id="msg_1", model="m")))
 
 
+@pytest.mark.parametrize(
+    ("message", "param", "said"),
+    [
+        ("images are not supported", "messages[0].content[1]", "messages.0.content.1: images are not supported"),
+        ("top_k is not supported", "top_k", "top_k is not supported"),
+        ("messages.0.role is wrong", "messages[0].role", "messages.0.role is wrong"),
+        ("no", None, "no"),
+    ],
+)
+def test_an_error_says_where(message, param, said):
+    error = errors.Unsupported(message, param=param)
+    assert json.loads(encode_error(error))["error"]["message"] == said
+
+
 def test_the_least_there_is():
     assert message_of() == {
         "id": "msg_1",

@@ -22,6 +22,11 @@ def refused(*content, **fields):
     return type(error.value), error.value.param
 
 
+def test_an_effort_that_nobody_knows_is_named():
+    assert refused(output_config={"effort": "bogus"}) == (InvalidRequest, "output_config.effort")
+    assert decode(output_config={"effort": "max"}).thinking == model.Thinking(effort="max")
+
+
 def test_the_least_there_is():
     request = decode()
     assert (request.dialect, request.output_tokens_max, request.stream_usage) == (Dialect.MESSAGES, 10, True)
@@ -51,7 +56,7 @@ def test_blocks():
     assert parts[:6] == (
         model.Reasoning(text="t", signature="s", origin="anthropic"),
         model.Reasoning(encrypted="d", origin="anthropic"),
-        model.ToolCall(id="i", name="f", arguments='{"a":1}'),
+        model.ToolCall(id="i", name="f", arguments='{"a":1}', place="messages[0].content[2].input"),
         model.ToolResult(call_id="i"),
         model.Image(file_id="f"),
         model.File(text="x", media_type="text/plain", name="T", context="C", wants_citations=True),

@@ -112,6 +112,20 @@ RESPONSES = st.builds(
 )
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"detail": "data:", "url": "http://10.0.0.1/"},
+        {"url": "data:image/png;base64,AAAA", "detail": "x", "url ": "", "format": "data:"},
+        "http://10.0.0.1/",
+    ],
+)
+def test_a_link_is_one_wherever_its_object_says_data(image):
+    body = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": image}]}]}
+    is_link = "http" in str(image)
+    assert ("image_urls" in needs(msgspec.json.encode(body), Dialect.CHAT)) is is_link
+
+
 def is_refused(request, abilities):
     try:
         refuse(request, abilities)

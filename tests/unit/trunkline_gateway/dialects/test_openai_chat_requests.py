@@ -145,3 +145,9 @@ def test_what_only_an_assistant_says():
     said = Message(role=Role.USER, parts=(model.Refusal(text="x"),))
     with pytest.raises(InvalidRequest):
         encode(said)
+
+
+@pytest.mark.parametrize(("dialect", "sent"), [(Dialect.RESPONSES, "flex"), (Dialect.MESSAGES, None)])
+def test_the_tier_of_service_is_carried_between_openai_s_dialects(dialect, sent):
+    extras = (model.Extra(name="service_tier", raw=Raw(b'"flex"')),)
+    assert encode(dialect=dialect, extras=extras).get("service_tier") == sent

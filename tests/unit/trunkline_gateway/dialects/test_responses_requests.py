@@ -22,6 +22,10 @@ def refused(*items, **fields):
     return type(error.value), error.value.param
 
 
+def test_an_effort_that_nobody_knows_is_named():
+    assert refused(reasoning={"effort": "bogus"}) == (InvalidRequest, "reasoning.effort")
+
+
 def test_the_least_there_is():
     request = decode()
     assert (request.dialect, request.stream_usage, request.continues) == (Dialect.RESPONSES, True, "")
@@ -44,7 +48,7 @@ def test_an_assistant_s_items_are_one_turn():
     assert turn.parts == (
         model.Reasoning(text="t", encrypted="e", origin="openai"),
         model.Text(text="a"),
-        model.ToolCall(id="c", name="f", arguments="{}"),
+        model.ToolCall(id="c", name="f", arguments="{}", place="input[3].arguments"),
     )
     assert request.messages[4].parts == (model.ToolResult(call_id="d", parts=(model.Image(file_id="i"),)),)
 

@@ -74,6 +74,14 @@ def test_it_goes_to_another_deployment_of_the_model_else_to_the_same_one(hedges,
     assert hedges.second(offer(), CHAINS, turn(A), A) == A
 
 
+def test_nothing_more_is_sent_for_a_caller_who_has_left(hedges):
+    hedges.after_s(offer(), A)
+    left = turn(A)
+    left.is_left = True
+    assert hedges.second(offer(), CHAINS, left, A) is None
+    assert hedges.second(offer(), CHAINS, turn(A), A) == B, "it cost nothing"
+
+
 def test_attempts_and_extra_requests_are_bounded(hedges):
     hedges.after_s(offer(), A)
     assert hedges.second(offer(max_attempts=1), CHAINS, turn(A), A) is None

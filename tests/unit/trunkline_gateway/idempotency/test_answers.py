@@ -21,6 +21,7 @@ from trunkline_gateway.idempotency.valkey import ValkeyAnswers
 from trunkline_gateway.surface import Surface
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.errors import InvalidRequest, StoreUnavailable
+from trunkline_kit.stores.valkey import open_valkey
 from trunkline_testkit.valkey import valkey_server
 
 ASK = Ask(key="k", fingerprint=b"f" * 32)
@@ -50,6 +51,17 @@ async def test_one_works_on_it_until_it_is_finished_and_then_everybody_has_it(an
     await answers.keep(ASK, ME, b"answer", 10)
     assert await answers.claim(ASK, OTHER, 10) == Found(ASK.fingerprint, b"answer")
     assert await answers.claim(ASK, ME, 10) == Found(ASK.fingerprint, b"answer")
+
+
+async def test_a_claim_that_was_sent_twice_is_one(answers):
+    assert await answers.claim(ASK, ME, 10) is None
+    assert await answers.claim(ASK, ME, 10) is None
+    assert await answers.claim(ASK, OTHER, 10) == Found(ASK.fingerprint)
+
+
+async def test_whether_it_was_kept_is_told(answers):
+    await answers.claim(ASK, ME, 10)
+    assert [await answers.keep(ASK, who, b"answer", 10) for who in (OTHER, ME, ME)] == [False, True, False]
 
 
 async def test_an_empty_answer_is_one(answers):
@@ -118,6 +130,16 @@ async def test_a_store_that_is_away_is_not_asked_again_for_a_second():
         clock.advance(1)
         with pytest.raises(StoreUnavailable, match="ConnectionError"):
             await answers.keep(ASK, ME, b"", 10)
+
+
+async def test_a_cluster_of_which_no_node_can_be_reached_is_away():
+    clock = ManualClock()
+    async with open_valkey("redis://127.0.0.1:9/?cluster=true") as client:
+        answers = ValkeyAnswers(client, clock)
+        for asked in (lambda: answers.claim(ASK, ME, 10), lambda: answers.keep(ASK, ME, b"", 10)):
+            with pytest.raises(StoreUnavailable, match="RedisClusterException"):
+                await asked()
+            clock.advance(1)
 
 
 def test_headers_about_the_moment_are_not_kept():

@@ -240,6 +240,13 @@ def test_a_hedge_that_lost_is_charged_for_what_it_read():
     assert (second.outcome, second.usage_source, second.reason) == ("ok", "reported", "hedge")
 
 
+def test_what_a_provider_billed_before_it_failed_is_charged_as_it_said():
+    failed = answered(failed="upstream_error", is_wasted=True, billed=usage_of(384, 0))
+    first, _ = rows(turn(tried=[failed, answered(SECOND)], usage=usage_of(100, 20)))
+    assert (first.outcome, first.usage_source) == ("error:upstream_error", "reported")
+    assert (first.uncached_input_tokens, first.output_tokens) == (384, 0)
+
+
 def test_the_one_that_answers_need_not_be_the_last():
     made = turn(
         tried=[answered(), answered(SECOND, is_hedge=True, failed=HEDGE_LOST, is_wasted=True)],

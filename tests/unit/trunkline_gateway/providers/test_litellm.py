@@ -14,7 +14,7 @@ from trunkline_gateway.providers.litellm import Judge, LiteLLM
 from trunkline_gateway.providers.litellm_thread import SdkThread
 from trunkline_gateway.surface import CONTROL_DECODERS, Surface
 from trunkline_kit.clock import ManualClock
-from trunkline_kit.errors import Unsupported, UpstreamRateLimited, UpstreamRefused
+from trunkline_kit.errors import InvalidRequest, Unsupported, UpstreamRateLimited, UpstreamRefused
 from trunkline_kit.providers import LiteLLMProvider
 from trunkline_kit.secrets import Secret
 from trunkline_policy.faults import FailureKind
@@ -145,12 +145,75 @@ async def test_what_is_not_for_callers_to_say_is_refused_by_name(provider, sdk, 
     assert name in {"api_key", "api_base"} or name not in sdk.asked[0][1]
 
 
-async def test_nothing_is_fetched_from_here(provider, sdk):
-    parts = [{"type": "image_url", "image_url": {"url": "http://169.254.169.254/latest"}}]
-    with pytest.raises(AttemptFailed, match="send them in place") as failed:
-        await provider.stream(call(messages=[{"role": "user", "content": parts}]), TARGET, TERMS)
-    assert (failed.value.kind, failed.value.error.param) == (FailureKind.UNFIT, "messages")
+LINK = "http://169.254.169.254/latest"
+
+
+@pytest.mark.parametrize("more", [{}, {"seed": 1.5}, {"n": "two"}])
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": LINK}},
+        {"type": "image_url", "image_url": LINK},
+        {"type": "image_url", "image_url": {"detail": "data:", "url": LINK}},
+        {"type": "image_url", "image_url": {"url": "ftp://10.0.0.1"}},
+        {"type": "file", "file": {"file_data": LINK}},
+        {"type": "file", "file": {"file_data": "\t HTTPS://10.0.0.1/"}},
+        {"type": "file", "file": {"file_id": LINK}},
+        {"type": "file", "file": LINK},
+        {"type": "tool_result", "content": [{"type": "image", "source": {"type": "url", "url": LINK}}]},
+        {"type": "video_url", "video_url": {"url": LINK}},
+        {"type": "text", "text": "hello", "whatever": [LINK]},
+    ],
+)
+async def test_nothing_is_fetched_from_here(provider, sdk, part, more):
+    asked = call(messages=[{"role": "user", "content": [part]}])
+    asked = msgspec.structs.replace(asked, body=msgspec.json.encode({**msgspec.json.decode(asked.body), **more}))
+    for ask in (provider.whole, provider.stream):
+        with pytest.raises(AttemptFailed, match="send the data in place") as failed:
+            await ask(asked, TARGET, TERMS)
+        assert (failed.value.kind, failed.value.error.param) == (FailureKind.UNFIT, "messages")
     assert not sdk.asked
+
+
+async def test_words_about_links_and_data_in_place_go_on(provider, sdk):
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}}
+    held = {"type": "file", "file": {"file_id": "file-1"}}
+    cited = [{"type": "url_citation", "url_citation": {"url": LINK, "title": LINK}}]
+    tool = {"id": "1", "type": "function", "function": {"name": "f", "arguments": f'{{"url":"{LINK}"}}'}}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": LINK}, image, file, held]},
+        {"role": "assistant", "content": LINK, "annotations": cited, "tool_calls": [tool]},
+        {"role": "tool", "tool_call_id": "1", "content": LINK},
+    ]
+    await provider.whole(call(messages=messages), TARGET, TERMS)
+    assert sdk.asked[0][1]["messages"] == messages
+
+
+async def test_what_cannot_be_read_does_not_go_on(provider, sdk):
+    asked = call()
+    broken = msgspec.structs.replace(asked, body=asked.body.replace(b'"hi"', b'"\\ud800"'))
+    with pytest.raises(InvalidRequest, match=r"is not a JSON object|cannot be read"):
+        await provider.whole(broken, TARGET, TERMS)
+    assert not sdk.asked
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("AuthenticationError", 401), ("PaymentRequiredError", 402), ("Timeout", 408), ("InternalServerError", 500)],
+)
+async def test_its_guesses_by_words_shut_no_account_where_the_provider_only_refused(provider, sdk, name, status):
+    error = named(name)("Invalid value: 'Invalid API Key, Request timed out'", status)
+    error.__context__ = Failed("of the provider", 400)
+    sdk.says = error
+    with pytest.raises(UpstreamRefused, match="Invalid value"):
+        await provider.whole(call(), TARGET, TERMS)
+    error = named(name)("who", 401)
+    error.__context__ = Failed("of the provider", 401)
+    sdk.says = error
+    with pytest.raises(AttemptFailed) as failed:
+        await provider.whole(call(), TARGET, TERMS)
+    assert failed.value.kind is FailureKind.ACCOUNT
 
 
 async def test_a_stream_is_read_piece_by_piece_and_closed(provider, sdk):

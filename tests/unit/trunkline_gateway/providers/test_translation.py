@@ -147,3 +147,15 @@ def test_a_whole_answer_that_says_an_error_is_judged_as_one_in_a_stream(said, ki
 def test_an_answer_that_is_none_is_a_failed_attempt():
     with pytest.raises(AttemptFailed):
         Translation(call(Surface.MESSAGES), "openai", 1).answer(b"<html>", "up")
+
+
+@pytest.mark.parametrize(("surface", "named"), [(Surface.CHAT, "chatcmpl-r"), (Surface.MESSAGES, "msg_r")])
+def test_an_answer_without_an_id_gets_one_whole_and_in_pieces(surface, named):
+    message = {"role": "assistant", "content": [{"text": "a"}]}
+    used = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+    whole = {"output": {"message": message}, "stopReason": "end_turn", "usage": used}
+    translation = Translation(call(surface), "bedrock", 1)
+    assert json.loads(translation.answer(json.dumps(whole).encode(), "up").body)["id"] == named
+    nameless = [data.replace(b'"id": "c"', b'"id": ""') for data in chat_chunks("a")]
+    data = b"".join([chunk.data for chunk in run(Translation(call(surface), "openai", 1).stream(), nameless)])
+    assert b'"id":"' + named.encode() in data

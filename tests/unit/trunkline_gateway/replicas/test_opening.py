@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
+from trunkline_gateway.providers.worker import open_workers
 from trunkline_gateway.replicas.opening import SharedReplicas, open_crew
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.errors import ConfigError
@@ -35,7 +36,8 @@ async def test_a_pool_finds_the_replicas_of_its_model_at_once(shared, balance):
         assert (pool.place, pool.balance) == (("w", "tiny"), balance.value)
 
 
-async def test_a_target_that_cannot_be_followed_here_is_named(shared):
-    async with open_crew() as crew:
-        with pytest.raises(ConfigError, match="needs a pod"):
-            shared.pool(("w", "m"), WorkerProvider(target="k8s:///ai/worker-{model}:grpc"), shared.parts(crew))
+async def test_a_target_that_cannot_be_followed_here_is_named_at_the_start(shared):
+    shared.check(WorkerProvider())
+    with pytest.raises(ConfigError, match="needs a pod"):
+        async with open_workers("w", WorkerProvider(target="k8s:///ai/worker-{model}:grpc"), shared):
+            pass

@@ -47,7 +47,7 @@ async def test_the_same_beginning_goes_where_it_went_until_that_is_too_busy(plac
     flights = [pool.pick(wanted("x")) for _ in range(20)]
     assert {flight.replica for flight in flights} == {home}, "to wait for it there is as soon as to read it elsewhere"
     assert home not in {pool.pick(wanted(letter)).replica for letter in "yzv"}
-    home.unread_tokens += 9000.0
+    home.sent_tokens += 9000.0
     assert pool.pick(wanted("x")).replica is not home
 
 

@@ -3,6 +3,7 @@
 import gc
 
 import pytest
+from msgspec import structs
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_gateway.replicas.prefixes import BLOCK_BYTES, chain_of
@@ -87,6 +88,17 @@ def test_what_is_sent_counts_until_it_is_read_and_reported(replica, clock):
     flight.over(complete=True)
     flight.over(complete=True)
     assert (replica.in_flight, replica.request_s) == (0, 3.0)
+
+
+def test_the_oldest_that_we_wait_for_may_be_half_read(replica, clock):
+    other = structs.replace(WANTED, tokens=100.0, chain=())
+    flights = [Flight(replica, WANTED), Flight(replica, other), Flight(replica, other)]
+    seen = replica.seen(WANTED, clock.monotonic_s())
+    assert (seen.unread_tokens, seen.first_tokens) == (456.0, 256.0)
+    flights[0].begun()
+    clock.advance(0.5)
+    seen = replica.seen(WANTED, clock.monotonic_s())
+    assert (seen.unread_tokens, seen.first_tokens, seen.load.age_s) == (200.0, 100.0, 0.5)
 
 
 def test_a_prompt_that_is_there_is_little_work(replica):

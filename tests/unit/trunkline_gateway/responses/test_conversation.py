@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from trunkline_gateway import body as bodies
 from trunkline_gateway.dialects.responses_requests import decode_request
 from trunkline_gateway.responses.conversation import (
+    Picked,
     history_of,
     id_of,
     items_of,
     listed,
-    page_of,
     pointing,
     refuse,
     rewritten,
@@ -85,18 +85,21 @@ def test_items_that_are_still_referred_to_leave_the_rest_alone():
 
 def test_input_is_listed_with_ids_and_parts():
     records = [record("a", [said("b", id="msg_b")]), record([{"role": "assistant", "content": "c"}], [])]
-    items = plain(listed(records, "resp_9"))
+    items = plain(listed(history_of(records), "resp_9"))
     assert [item["id"] for item in items] == ["msg_9_in0", "msg_b", "msg_9_in2"]
     assert [item["content"][0]["type"] for item in items] == ["input_text", "output_text", "output_text"]
     assert {item["status"] for item in items} == {"completed"}
 
 
-@given(st.integers(1, 7), st.integers(0, 20))
-def test_pages_together_are_everything_once(limit, count):
+@given(st.integers(1, 7), st.integers(0, 20), st.integers(1, 5))
+def test_pages_together_are_everything_once(limit, count, step):
     items = [raw({"id": f"msg_{number}"}) for number in range(count)]
     after, has_more, found = "", True, []
     while has_more:
-        page, has_more = page_of(items, limit, after)
+        picked = Picked(limit, after)
+        for start in range(0, count, step):
+            picked.add(items[start : start + step])
+        page, has_more = picked.page(), picked.has_more
         assert len(page) <= limit
         found += page
         after = id_of(page[-1]) if page else ""
@@ -104,8 +107,10 @@ def test_pages_together_are_everything_once(limit, count):
 
 
 def test_a_page_after_nothing_is_refused():
+    picked = Picked(5, "msg_2")
+    picked.add([raw({"id": "msg_1"}), raw({"role": "user"})])
     with pytest.raises(InvalidRequest) as caught:
-        page_of([raw({"id": "msg_1"})], 5, "msg_2")
+        picked.page()
     assert caught.value.param == "after"
 
 

@@ -9,18 +9,27 @@ from hypothesis import strategies as st
 
 from trunkline_gateway import body as bodies
 from trunkline_gateway.auth import Principal
+from trunkline_gateway.body_room import BodyRoom
 from trunkline_gateway.plan import Target
 from trunkline_gateway.providers.base import Call
 from trunkline_gateway.providers.translation import Translation
-from trunkline_gateway.responses.desk import Desk
+from trunkline_gateway.responses.desk import Desk, Made
 from trunkline_gateway.responses.exchange import Exchange
 from trunkline_gateway.responses.records import owner_of, response_in
+from trunkline_gateway.responses.references import REFERENCES_MAX
 from trunkline_gateway.responses.states import MemoryStates
 from trunkline_gateway.sse import SseParser
 from trunkline_gateway.surface import CONTROL_DECODERS, Surface
 from trunkline_gateway.turn import Turn
 from trunkline_kit.clock import ManualClock
-from trunkline_kit.errors import InvalidRequest, ResponseNotFound, UpstreamError
+from trunkline_kit.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    Overloaded,
+    ResponseNotFound,
+    StoreUnavailable,
+    UpstreamError,
+)
 from trunkline_kit.settings import Responses
 
 ME = Principal(key_id="k")
@@ -135,6 +144,105 @@ async def test_what_is_not_there_is_refused_by_name(desk):
     with pytest.raises(InvalidRequest) as missed:
         await exchange_of(desk)[0].prepare(call_of(input=unknown), frozenset())
     assert missed.value.param == "input[1].id"
+
+
+OTHERS = [
+    {"id": "msg_theirs"},
+    {"type": None, "id": "msg_theirs"},
+    {"type": "item_reference", "id": "msg_theirs"},
+    {"type": "reasoning", "id": "msg_theirs", "summary": []},
+]
+
+
+async def given_to(desk, team, *output, name="resp_x", account="up"):
+    """Keep an answer of this team's."""
+    owner = owner_of(Principal(key_id="k", team=team))
+    response = json.dumps({"id": name, "status": "completed", "output": output}).encode()
+    made = Made(response=response, account=account, input=[], before=[], sizes=[], wanted=True)
+    assert await desk.keep(owner, made) == ""
+
+
+@pytest.mark.parametrize("item", OTHERS, ids=str)
+@pytest.mark.parametrize("accounts", [frozenset(), frozenset({"up"})], ids=["anybody", "native"])
+async def test_what_another_team_was_given_is_not_there(desk, item, accounts):
+    await given_to(desk, "other", message("secret", "msg_theirs"))
+    with pytest.raises(InvalidRequest) as caught:
+        await exchange_of(desk)[0].prepare(call_of(input=[{"role": "user", "content": "x"}, item]), accounts)
+    assert caught.value.param == "input[1].id"
+
+
+@pytest.mark.parametrize("item", OTHERS[:3], ids=str)
+async def test_every_way_to_refer_to_an_item_of_ones_own_works(desk, item):
+    await given_to(desk, ME.team, message("mine", "msg_theirs"))
+    native = await exchange_of(desk)[0].prepare(call_of(input=[item]), frozenset({"up"}))
+    assert (native.only, json.loads(native.body)["input"]) == ("up", [item])
+    elsewhere = await exchange_of(desk)[0].prepare(call_of(input=[item]), frozenset({"spare"}))
+    (sent,) = json.loads(elsewhere.body)["input"]
+    assert (elsewhere.only, sent["content"][0]["text"], "id" in sent) == (None, "mine", False)
+
+
+async def test_a_thought_that_only_its_account_can_read_goes_nowhere_else(desk):
+    await given_to(desk, ME.team, {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"})
+    asked = [{"type": "reasoning", "id": "rs_1", "summary": []}, {"role": "user", "content": "x"}]
+    native = await exchange_of(desk)[0].prepare(call_of(input=asked), frozenset({"up"}))
+    assert (native.only, json.loads(native.body)["input"]) == ("up", asked)
+    elsewhere = await exchange_of(desk)[0].prepare(call_of(input=asked), frozenset({"spare"}))
+    assert json.loads(elsewhere.body)["input"] == asked[1:]
+
+
+async def test_no_id_goes_out_that_the_team_was_not_given(desk):
+    await given_to(desk, ME.team, message("mine", "msg_mine"))
+    await given_to(desk, "other", message("secret", "msg_theirs"), name="resp_y")
+    asked = [message("a", "msg_mine"), message("b", "msg_theirs"), message("c", "msg_made_up")]
+    prepared = await exchange_of(desk)[0].prepare(call_of(input=asked), frozenset({"up"}))
+    sent = json.loads(prepared.body)["input"]
+    assert [item.get("id") for item in sent] == ["msg_mine", None, None]
+    assert [item["content"] for item in sent] == [item["content"] for item in asked]
+
+
+async def test_a_stateless_client_keeps_the_ids_that_it_was_given(desk):
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
+    await answered(desk, call_of(store=False), {"id": "resp_theirs", "output": [thought]})
+    prepared = await exchange_of(desk)[0].prepare(call_of(input=[thought], store=False), frozenset({"up"}))
+    assert json.loads(prepared.body)["input"] == [thought]
+
+
+async def test_references_are_few_enough_to_look_up_and_their_items_fit(desk):
+    await given_to(desk, ME.team, message("a" * 100_000, "msg_1"), account="")
+    reference = {"id": "msg_1"}
+    with pytest.raises(InvalidRequest) as many:
+        await exchange_of(desk)[0].prepare(call_of(input=[reference] * (REFERENCES_MAX + 1)), frozenset())
+    with pytest.raises(BodyTooLarge) as large:
+        await exchange_of(desk)[0].prepare(call_of(input=[reference] * 400), frozenset())
+    assert (many.value.param, large.value.param) == ("input", "input")
+    few = await exchange_of(desk)[0].prepare(call_of(input=[reference] * 3), frozenset())
+    assert [len(item["content"][0]["text"]) for item in json.loads(few.body)["input"]] == [100_000] * 3
+
+
+async def test_what_is_put_in_front_takes_room(desk):
+    await answered(desk, call_of("resp_1", input="a" * 50_000), {"id": "resp_1"})
+    exchange, turn = exchange_of(desk)
+    turn.held = BodyRoom(1 << 20).held()
+    prepared = await exchange.prepare(call_of(previous_response_id="resp_1"), frozenset())
+    assert turn.held.size_bytes >= len(prepared.body) > 50_000
+    full, turn = exchange_of(desk)
+    room = BodyRoom(40_000)
+    room.held().grow(10)
+    turn.held = room.held()
+    with pytest.raises(Overloaded):
+        await full.prepare(call_of(previous_response_id="resp_1"), frozenset())
+
+
+async def test_without_the_store_ids_go_nowhere_and_references_wait(desk):
+    class Down(MemoryStates):
+        async def get(self, owner, names):
+            raise StoreUnavailable("away")
+
+    away = Desk(Down(ManualClock(), 1), Responses())
+    prepared = await exchange_of(away)[0].prepare(call_of(input=[message("a", "msg_1")]), frozenset({"up"}))
+    assert "id" not in json.loads(prepared.body)["input"][0]
+    with pytest.raises(StoreUnavailable):
+        await exchange_of(away)[0].prepare(call_of(input=[{"id": "msg_1"}]), frozenset({"up"}))
 
 
 async def test_a_stream_is_kept_before_its_last_event_is_sent(desk):

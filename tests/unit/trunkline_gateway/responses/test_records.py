@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from trunkline_gateway.auth import Principal
 from trunkline_gateway.responses.records import (
+    Place,
     Record,
     Seen,
     cipher_name,
@@ -15,10 +16,13 @@ from trunkline_gateway.responses.records import (
     items_in,
     owner_of,
     packed,
+    packed_place,
     response_in,
     response_name,
     seen,
     unpacked,
+    unpacked_bytes,
+    unpacked_place,
 )
 
 
@@ -32,6 +36,21 @@ def test_a_record_comes_back_as_it_was(response, items, before):
     found = unpacked(packed(record))
     assert (bytes(found.response), found.before, found.account) == (bytes(record.response), before, "up")
     assert [bytes(item) for item in found.input] == [bytes(item) for item in record.input]
+
+
+def test_how_much_it_takes_is_known_before_it_is_unpacked():
+    record = Record(response=raw({"id": "a" * 100_000}))
+    data = packed(record)
+    assert len(data) < 1_000
+    assert unpacked_bytes(data) > record.size_bytes > 100_000
+    lying = (1_000).to_bytes(4, "big") + data[4:]
+    assert unpacked(lying) is None, "never more than it says"
+
+
+@given(st.integers(0), st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_place_comes_back_as_it_was(size_bytes, response_id):
+    assert unpacked_place(packed_place(Place(size_bytes, response_id))) == Place(size_bytes, response_id)
+    assert unpacked_place(response_id.encode() + b"x") == Place()
 
 
 @given(st.binary(max_size=60))

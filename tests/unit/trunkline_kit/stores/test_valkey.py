@@ -20,3 +20,9 @@ async def test_a_missing_socket_is_down_too():
     async with open_valkey("unix:///nowhere/valkey.sock") as client:
         with pytest.raises(StoreUnavailable):
             await ping_valkey(client)
+
+
+async def test_a_cluster_of_which_no_node_can_be_reached_is_down_too():
+    async with open_valkey("redis://127.0.0.1:9/?cluster=true", ValkeyOptions(timeout_s=0.2)) as client:
+        with pytest.raises(StoreUnavailable, match="RedisClusterException"):
+            await ping_valkey(client)
