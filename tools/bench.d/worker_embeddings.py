@@ -1,6 +1,7 @@
 """Texts a second of the encoder and how long a caller waits, at 1, 8 and 32 callers: gathered in runs, and one by one.
 
-Every caller sends one text after the other, of 4 to 60 words. Both ways in turns and in one run.
+Every caller sends one text after the other, of 4 to 60 words. Both ways in turns and in one run. Then what a token
+costs in runs of different sizes, the best of the rounds: where that is flat, gathering wins nothing.
 """
 
 import argparse
@@ -18,10 +19,12 @@ from trunkline_worker.model_store import ModelFolder
 from trunkline_worker.prepare import prepare
 from trunkline_worker.row_queue import RunConfig
 from trunkline_worker.runtimes.session import SessionConfig
+from trunkline_worker.texts import TokenRow
 from trunkline_worker.tokenizer import read_tokenizer
 
 CALLERS = (1, 8, 32)
 SENTENCE = "the harbour master keeps a book in which every ship is written down with the hour at which it came"
+RUN_TEXTS = (1, 2, 8, 64)
 GATHERED, ALONE = RunConfig(), RunConfig(batch_texts=1)
 
 
@@ -61,6 +64,17 @@ async def measure(encoder: OnnxEncoder, run: RunConfig, callers: int, texts: int
     return Round(texts_per_s=len(taken) / duration_s, p50_ms=statistics.median(taken) * 1000, p99_ms=p99 * 1000)
 
 
+def token_us(encoder: OnnxEncoder, texts: int, rounds: int) -> float:
+    """Microseconds a token in a run of so many texts of 64 tokens, the best of the rounds."""
+    rows = [TokenRow(range(1000, 1064))] * texts
+    best_s = float("inf")
+    for _ in range(rounds):
+        started_s = time.perf_counter()
+        encoder.run(rows)
+        best_s = min(best_s, time.perf_counter() - started_s)
+    return best_s / texts / 64 * 1e6
+
+
 def compare(folder: ModelFolder, options: argparse.Namespace) -> dict[str, dict[str, float]]:
     tokenizer = read_tokenizer(folder.path / "tokenizer.json")
     encoder = OnnxEncoder(folder, tokenizer, SessionConfig(threads=options.threads))
@@ -75,7 +89,8 @@ def compare(folder: ModelFolder, options: argparse.Namespace) -> dict[str, dict[
             figures[f"{callers} {name}"] = {
                 field: statistics.median(getattr(one, field) for one in rounds) for field in Round.__struct_fields__
             }
-    return figures
+    costs = {f"{texts * 64} tokens": token_us(encoder, texts, 3 * options.rounds) for texts in RUN_TEXTS}
+    return figures | {"us a token": costs}
 
 
 def main(argv: list[str]) -> int:
@@ -90,7 +105,9 @@ def main(argv: list[str]) -> int:
     if options.json:
         print(json.dumps({"bench": "worker_embeddings", **figures}))
         return 0
+    costs = figures.pop("us a token")
     print(f"{'callers':<14}" + "".join(f"{name:>14}" for name in Round.__struct_fields__))
     for name, values in figures.items():
         print(f"{name:<14}" + "".join(f"{value:>14.1f}" for value in values.values()))
+    print("\nmicroseconds a token in a run of " + ", ".join(f"{name}: {value:.0f}" for name, value in costs.items()))
     return 0

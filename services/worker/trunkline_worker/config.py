@@ -12,10 +12,14 @@ from trunkline_kit.workers import Worker
 from trunkline_worker.batching import BatchConfig
 from trunkline_worker.convert.precision import Precision
 from trunkline_worker.embedding import EmbedConfig
+from trunkline_worker.row_queue import RunConfig
 from trunkline_worker.runtimes.onnx import SlotConfig
 from trunkline_worker.runtimes.session import Device, SessionConfig
 from trunkline_worker.serving_metrics import Objectives
 from trunkline_worker.utilisation import Peaks
+
+_RUNS = {Device.CPU: RunConfig(), Device.CUDA: RunConfig(batch_texts=256, batch_tokens=16_384)}
+"""Of encoders: a GPU wants more at once, which was not tried on one."""
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,7 +72,7 @@ class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 wait_steps=worker.decode_wait_steps,
                 max_waiting=worker.queue_requests,
             ),
-            embed=EmbedConfig(max_waiting=max(1, worker.queue_requests)),
+            embed=EmbedConfig(run=_RUNS[Device(worker.device)], max_waiting=max(1, worker.queue_requests)),
             objectives=Objectives(first_token_s=worker.objective_first_token_s, token_s=worker.objective_token_s),
             peaks=Peaks(flops_per_s=worker.peak_flops_per_s, bytes_per_s=worker.peak_bytes_per_s),
             drain_grace_s=drain_grace_s,

@@ -19,8 +19,9 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     batch_texts: int = 32
     """Texts, at most."""
-    batch_tokens: int = 4096
-    """Tokens, padding included; bounds memory and how long others wait. A longer text runs alone."""
+    batch_tokens: int = 128
+    """Tokens, padding included; a longer text runs alone. Bounds memory and how long others wait. On a CPU a token
+    costs the same in every larger run, so its texts would only wait for each other."""
 
 
 class Place(Struct, frozen=True, order=True):

@@ -59,7 +59,6 @@ class RowRuns:
         self._executor = executor
         self._clock = clock
         self._queue = RowQueue(config)
-        self._full_texts = config.batch_texts
         self._calls: dict[int, _Call] = {}
         self._numbers = 0
         self._callers = 1
@@ -88,8 +87,9 @@ class RowRuns:
     async def serve(self) -> None:
         """Run what waits, for ever."""
         while True:
+            idle = not self._queue.calls
             await self._came.wait()
-            if self._queue.calls < self._callers and len(self._queue) < self._full_texts:
+            if idle and self._queue.calls < self._callers:
                 await self._hold_back()
             self._expire()
             # Those whose texts have all been taken run now; who is not here yet cannot be counted.

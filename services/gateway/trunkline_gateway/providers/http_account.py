@@ -131,7 +131,7 @@ class Account:
         except (aiohttp.ClientError, OSError) as error:
             raise self._broken("cannot be reached", error) from error
         if terms.heard is not None and (said := request_id_in(reply.headers)):
-            terms.heard(said)
+            terms.heard(self.without_key(said.encode()).decode())
         if reply.status != 200:
             raise await self._judged(reply)
         return reply

@@ -56,6 +56,8 @@ def open_session(graph: Path, config: SessionConfig) -> onnxruntime.InferenceSes
 def open_model_session(graph: bytes, weights: Path, config: SessionConfig) -> onnxruntime.InferenceSession:
     """Load a graph that was made in memory and whose weights lie in files of the folder `weights`. Raises as above."""
     options = session_options(config)
+    # The arena would keep what only loading takes.
+    options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
     return _open(graph, f"a graph made of {weights}", options, config)
 
