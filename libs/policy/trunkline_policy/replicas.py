@@ -3,7 +3,7 @@
 A replica's price is the time until it would have read this prompt: what it has still to read and this prompt, less what
 its prefix cache holds, by the speed at which it reads; what those wait longer who come after it; the wait for a slot,
 where all are taken; and a term that grows as its memory fills. Prompts that begin alike stay together as long as that
-saves more than the queue there costs: nothing to tune, and a popular prefix spills over by itself. The other rules are
+saves more than the queue there costs, and a popular prefix spills over by itself. The other rules are
 there to compare with.
 
 Sources: the sum of queue, tokens in flight and memory pressure is SMG's `least_load` (lightseekorg/smg, 2026-08); the
