@@ -1,9 +1,9 @@
 """What the worker's engine makes: tokens a second, prefill, first tokens and memory; llama.cpp beside it.
 
 Decode figures at 1, 4 and 8 requests go through the whole engine (thread, sampler, text, event loop): greedy, no end of
-sequence, without drafts, counted from each own decode time; the best of `--rounds` is shown beside the median,
-since a shared machine only slows down. 12 ragged requests are timed whole, one after the other and together. llama.cpp
-runs the original Q4_1 file in the same way if it can be imported here, or by the Python named in LLAMA_CPP_PYTHON (an
+sequence, without drafts, while all of them decode; the best of `--rounds` is shown beside the median, since a shared
+machine only slows down. 12 ragged requests are timed whole, one after the other and together. llama.cpp runs the
+original Q4_1 file in the same way if it can be imported here, or by the Python named in LLAMA_CPP_PYTHON (an
 environment with llama-cpp-python 0.3.36), with `--gguf FILE`.
 """
 
@@ -55,28 +55,29 @@ async def last_delta(engine: Engine, request: GenerationRequest) -> Delta:
     return last
 
 
+async def token_times(engine: Engine, request: GenerationRequest) -> list[float]:
+    """When each token of an answer came, seconds."""
+    return [time.perf_counter() async for delta in engine.generate(request) if delta.token_ids]
+
+
 async def decode_rate(engine: Engine, rows: int) -> float:
-    """Tokens per second of `rows` requests that run together, from the last first token to the last token."""
+    """Tokens per second while `rows` requests decode: from the last one's first token to the first one's last."""
     sampling = SamplingOptions(temperature=0)
-    prompt = tuple(range(1000, 1032))
+    requests = [
+        GenerationRequest(
+            request_id=str(row),
+            prompt_ids=(*range(1000, 1032), 2000 + row),
+            sampling=sampling,
+            max_tokens=NEW_TOKENS,
+            ignore_eos=True,
+        )
+        for row in range(rows)
+    ]
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(
-                last_delta(
-                    engine,
-                    GenerationRequest(
-                        request_id=str(row),
-                        prompt_ids=(*prompt, 2000 + row),
-                        sampling=sampling,
-                        max_tokens=NEW_TOKENS,
-                        ignore_eos=True,
-                    ),
-                )
-            )
-            for row in range(rows)
-        ]
-    slowest_ms = max(task.result().timing.decode_ms for task in tasks)  # type: ignore[union-attr]
-    return rows * (NEW_TOKENS - 1) / slowest_ms * 1000
+        tasks = [group.create_task(token_times(engine, request)) for request in requests]
+    answers = [task.result() for task in tasks]
+    begin_s, end_s = max(times[0] for times in answers), min(times[-1] for times in answers)
+    return sum(begin_s < came_s <= end_s for times in answers for came_s in times) / (end_s - begin_s)
 
 
 def ragged(number: int) -> GenerationRequest:

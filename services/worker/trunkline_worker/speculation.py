@@ -17,8 +17,9 @@ from msgspec import Struct
 
 _MATCH_TOKENS = 3
 """How many tokens must have come before in this order. Two make many more drafts, most of them wrong."""
-_LATEST_DRAFT = 0.4
-"""What the latest draft counts in how many tokens a draft makes."""
+_LATEST_DRAFT = 0.3
+"""What the latest draft counts in how many tokens a draft makes: two in a row that are right make a beginning, and a
+wrong one right after them the end."""
 _LATEST_RUN = 0.2
 _MARGIN = 1.1
 """By how much a draft must pay: the figures are noisy, and plain decoding is the quieter course."""
