@@ -69,7 +69,9 @@ def run(*command: str | Path) -> None:
     """Run a program. Raises PartMissingError with the last line of what it says when it fails."""
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        said = (result.stderr.strip() or result.stdout.strip() or "no message").splitlines()
+        lines = (result.stderr.strip() or result.stdout.strip() or "no message").splitlines()
+        # npm's last word is where its log is.
+        said = [line for line in lines if "complete log of this run" not in line] or lines
         raise PartMissingError(f"{Path(command[0]).name} failed: {said[-1]}")
 
 
@@ -143,7 +145,7 @@ def launcher(folder: Path, name: str, program: Path, *arguments: str) -> Path:
 def install_aimock(folder: Path) -> dict[str, Path]:
     """Aimock from npm."""
     node, npm = node_and_npm(folder, AIMOCK_NODE_MIN)
-    run(*npm, "install", "--no-audit", "--no-fund", "--silent", "--prefix", folder, AIMOCK)
+    run(*npm, "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", folder, AIMOCK)
     return {"aimock": launcher(folder, "aimock", node, '"$here/node_modules/@copilotkit/aimock/dist/cli.js"')}
 
 
@@ -157,7 +159,8 @@ def install_python_clients(folder: Path) -> dict[str, Path]:
         home = folder / f"{name}.venv"
         run(uv, "venv", "--quiet", "--no-cache", "--relocatable", "--python", sys.executable, home)
         flags = ("--quiet", "--no-cache", "--no-deps", "--only-binary", ":all:", "--python", home / "bin" / "python")
-        run(uv, "pip", "install", *flags, "-r", CLIENTS / listed)
+        # As pip does: whoever is behind a proxy has told the machine whom to trust, not uv.
+        run(uv, "pip", "install", "--system-certs", *flags, "-r", CLIENTS / listed)
     uv.unlink()
     return {name: launcher(folder, name, folder / f"{name}.venv/bin/python") for name in PYTHON_CLIENTS}
 
@@ -167,7 +170,7 @@ def install_node_clients(folder: Path) -> dict[str, Path]:
     node, npm = node_and_npm(folder, CLIENTS_NODE_MIN)
     for name in NODE_LISTS:
         shutil.copy(CLIENTS / name, folder)
-    run(*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", folder)
+    run(*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", folder)
     return {"clients-node": launcher(folder, "clients-node", node)}
 
 

@@ -19,6 +19,7 @@ from trunkline_kit.parts import Kit
 from trunkline_kit.rpc import Net
 from trunkline_kit.settings import Settings
 from trunkline_kit.tracing import Tracing
+from trunkline_testkit.secret_scenes import Scene, watched_scene
 from trunkline_testkit.upstream import FakeUpstream, open_fake_upstream
 
 KEY = "tl-test-key"
@@ -170,3 +171,10 @@ def key_entry() -> Callable[..., dict[str, Any]]:
         return {"id": key_id, "secret": key_hash(key), **rest}
 
     return entry
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    """Secrets that can be recognised, and everything that is said of them meanwhile."""
+    with watched_scene() as watched:
+        yield watched

@@ -5,13 +5,9 @@ everything that it said, wrote or holds is searched for them in every form.
 """
 
 import asyncio
-import io
-import logging
-import secrets
 import tempfile
 import time
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,30 +19,24 @@ import pytest
 import redis.asyncio as redis_client
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from prometheus_client import CollectorRegistry, generate_latest
-from redis.exceptions import RedisError
 
 from trunkline.gateway.v1 import gateway_service_pb2 as pb
 from trunkline.gateway.v1.gateway_service_pb2_grpc import GatewayAdminServiceStub, GatewayServiceStub
 from trunkline_gateway.app import open_gateway
 from trunkline_gateway.config import GatewayConfig
 from trunkline_kit.clock import SystemClock
-from trunkline_kit.config import decode, load
+from trunkline_kit.config import decode
 from trunkline_kit.config_check import require_valid
 from trunkline_kit.errors import ConfigError
-from trunkline_kit.logs import JsonFormatter, TextFormatter
 from trunkline_kit.parts import Kit
 from trunkline_kit.rpc import Net
 from trunkline_kit.settings import Settings
-from trunkline_kit.stores.postgres import open_postgres
-from trunkline_kit.stores.valkey import open_valkey
 from trunkline_kit.tracing import Tracing
-from trunkline_testkit.canaries import Canaries, objects_of
 from trunkline_testkit.fleet import Member
 from trunkline_testkit.issuer import make_key, open_fake_issuer
 from trunkline_testkit.parts import require_import
 from trunkline_testkit.processes import fetch
+from trunkline_testkit.secret_scenes import see_postgres, see_valkey
 from trunkline_testkit.stores import open_killable_stores
 from trunkline_testkit.upstream import Reply, chat_stream, error_reply
 from trunkline_testkit.valkey import valkey_server
@@ -55,92 +45,6 @@ PATH = "/v1/chat/completions"
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hello"}]}
 SSE = (("content-type", "text/event-stream"),)
 SETTLED_S = 20.0
-AWKWARD = "p+/@ :"
-"""What has to be quoted in a URL."""
-
-
-def fresh(prefix=""):
-    return f"{prefix}{secrets.token_urlsafe(24)}"
-
-
-class Scene:
-    """The secrets, and everything that was seen outside of where they belong."""
-
-    def __init__(self):
-        self.secrets = {
-            "provider key": fresh(),
-            "provider key with a prefix": fresh("sk-proj-"),
-            "file key": fresh("tl-"),
-            "former file key": fresh("tl-"),
-            "admin key": fresh("tl-"),
-            "pepper": secrets.token_hex(32),
-            "former pepper": secrets.token_hex(32),
-            "database password": fresh(AWKWARD),
-            "redis password": fresh(AWKWARD),
-            "wrong key": fresh("tl-"),
-            "password sent as a key": fresh(),
-        }
-        # The awkward beginning of a password may be changed or cut off on its way.
-        rest = {f"rest of the {name}": value.removeprefix(AWKWARD) for name, value in self.secrets.items()}
-        self.canaries = Canaries({**rest, **self.secrets})
-        self.seen = []
-        self.logs = io.StringIO()
-        self.exporter = InMemorySpanExporter()
-        self.metrics = CollectorRegistry()
-
-    def __getitem__(self, name):
-        return self.secrets[name]
-
-    def add(self, name, value):
-        self.secrets[name] = value
-        self.canaries.add(name, value)
-
-    def see(self, place, text):
-        self.seen.append((place, text))
-
-    async def see_reply(self, place, reply):
-        """A whole answer: status line, headers and body."""
-        with suppress(aiohttp.ClientPayloadError):
-            body = await reply.read()
-            self.see(place, f"{reply.status} {list(reply.headers.items())}".encode() + body)
-            return body
-        return b""
-
-    def leaks(self):
-        for span in self.exporter.get_finished_spans():
-            self.see(f"span {span.name}", span.to_json())
-        self.see("metrics", generate_latest(self.metrics))
-        self.see("log", self.logs.getvalue())
-        found = {}
-        for place, text in self.seen:
-            for leak in self.canaries.leaks(place, text):
-                found.setdefault((leak.canary, leak.form, place), leak.around)
-        return sorted(f"{canary}, {form}, in {place}: …{around}…" for (canary, form, place), around in found.items())
-
-
-class Unredacted(logging.Formatter):
-    """What a line would be if nothing cleaned it: the redaction is the second line of defence, not the first."""
-
-    def format(self, record):
-        extra = {name: value for name, value in vars(record).items() if name not in {"msg", "args"}}
-        return f"{super().format(record)} {extra!r}"
-
-
-@pytest.fixture
-def scene():
-    """With every line of every logger, from debug on."""
-    made = Scene()
-    root = logging.getLogger()
-    handlers = [logging.StreamHandler(made.logs) for _ in range(3)]
-    for handler, formatter in zip(handlers, (JsonFormatter(), TextFormatter(), Unredacted()), strict=True):
-        handler.setFormatter(formatter)
-        root.addHandler(handler)
-    level = root.level
-    root.setLevel(logging.DEBUG)
-    yield made
-    root.setLevel(level)
-    for handler in handlers:
-        root.removeHandler(handler)
 
 
 @pytest.fixture
@@ -416,39 +320,6 @@ async def reload_badly(scene, opened, tree):
             scene.see(f"bad configuration {sorted(change)}", str(error))
 
 
-async def dump_postgres(scene, url):
-    """Every row of every table."""
-    connection = await asyncpg.connect(url)
-    try:
-        tables = await connection.fetch(
-            "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS name FROM pg_tables"
-            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-        )
-        assert tables
-        for (name,) in tables:
-            rows = await connection.fetch(f"SELECT t::text AS line FROM {name} t")
-            scene.see(f"table {name}", "\n".join(row["line"] for row in rows))
-        return {name for (name,) in tables}
-    finally:
-        await connection.close()
-
-
-async def dump_valkey(scene, url):
-    """Every key, of whatever type."""
-    async with redis_client.Redis.from_url(url) as client:
-        async for key in client.scan_iter():
-            kind = (await client.type(key)).decode()
-            read = {
-                "string": client.get,
-                "hash": client.hgetall,
-                "zset": partial(client.zrange, start=0, end=-1),
-                "set": client.smembers,
-                "list": partial(client.lrange, start=0, end=-1),
-                "stream": client.xrange,
-            }[kind]
-            scene.see(f"valkey {kind}", key + repr(await read(key)).encode())
-
-
 async def rows_are_written(url, count):
     """Until the ledger has what was asked so far."""
     connection = await asyncpg.connect(url)
@@ -458,26 +329,6 @@ async def rows_are_written(url, count):
                 await asyncio.sleep(0.05)
     finally:
         await connection.close()
-
-
-def see_what_it_holds(scene, *roots):
-    """The `repr` of everything that can be reached: one day somebody logs it."""
-    count = 0
-    for root in roots:
-        for found in objects_of(root, "trunkline"):
-            kind = type(found)
-            if kind.__module__.startswith("trunkline_testkit"):
-                continue
-            count += 1
-            scene.see(f"repr of {kind.__module__}.{kind.__qualname__}", repr(found))
-    assert count > 300, "the walk has not reached the gateway's inside"
-
-
-def see_files(scene, folder):
-    """What could not be delivered waits here."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            scene.see("spool", path.read_bytes())
 
 
 @pytest.mark.timeout(180)
@@ -490,13 +341,13 @@ async def test_no_secret_gets_out_of_a_gateway(scene, tree, stores, upstream, ba
         await ask_a_provider_that_echoes(scene, http, upstream, backup)
         await call_grpc(scene, opened, kit)
         await reload_badly(scene, opened, tree)
-        await dump_valkey(scene, redis_url)
+        await see_valkey(scene, redis_url)
         await rows_are_written(database_url, 20)
-        tables = await dump_postgres(scene, database_url)
+        tables = await see_postgres(scene, database_url)
         assert any("audit" in name for name in tables)
         await fail(scene, http, opened, valkey, postgres)
-        see_what_it_holds(scene, opened, kit, decode(tree, Settings))
-    see_files(scene, Path(tree["ledger"]["spool_dir"]))
+        scene.see_what_it_holds(opened, kit, decode(tree, Settings))
+    scene.see_files(Path(tree["ledger"]["spool_dir"]))
     assert upstream.requests[0].headers["authorization"] == f"Bearer {scene['provider key']}", "it was in use"
     assert "request" in scene.logs.getvalue()
     places = {place.partition(" ")[0] for place, _ in scene.seen}
@@ -533,92 +384,3 @@ async def test_nor_out_of_a_process(scene, tree, stores, upstream, tmp_path):
     await member.kill()
     found = scene.leaks()
     assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "redis://:{}@127.0.0.1:1/0",
-        "redis://:{}/@127.0.0.1:1/0",
-        "redis://:{}#@127.0.0.1:1/0",
-        "redis://:{}?@127.0.0.1:1/0",
-        "redis://user:{}@[127.0.0.1:1",
-        "redis://user:{}@127.0.0.1:port",
-        "redis://:{}@a:1,b:2/7",
-        "redis://:{}@a:port,b:2",
-        "http://:{}@127.0.0.1",
-        "unix://:{}@/nowhere.sock",
-        "{}",
-    ],
-)
-async def test_a_redis_url_that_is_wrong_is_not_told(scene, url):
-    async def use():
-        async with open_valkey(url.format(scene["redis password"].removeprefix(AWKWARD))) as client:
-            await client.ping()
-
-    await _fails_quietly(scene, use)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://u:{}@127.0.0.1:1/db",
-        "postgresql://u:{}/@127.0.0.1:1/db",
-        "postgresql://u:{}#@127.0.0.1:1/db",
-        "postgresql://u:{}@[127.0.0.1:1/db",
-        "postgresql://u:{}@127.0.0.1:port/db",
-        "postgresql://u:{}@127.0.0.1:1/db?sslmode=nonsense",
-        "postgresql://u:{}@127.0.0.1:1/db?sslmode=verify-full&sslrootcert=/nowhere",
-        "mysql://u:{}@127.0.0.1",
-        "{}",
-    ],
-)
-async def test_a_database_url_that_is_wrong_is_not_told(scene, url):
-    async def use():
-        async with open_postgres(url.format(scene["database password"].removeprefix(AWKWARD))) as pool:
-            await pool.fetchval("SELECT 1")
-
-    await _fails_quietly(scene, use)
-
-
-async def _fails_quietly(scene, use):
-    """With an error of which neither the message nor the traceback, as the log would have it, holds a secret."""
-    try:
-        await use()
-    except (ConfigError, RedisError, asyncpg.InterfaceError, OSError) as error:
-        logging.getLogger("test").exception("failed")
-        scene.see("message", repr(error))
-    else:
-        pytest.fail("that address works")
-    found = scene.leaks()
-    assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "*{}",
-        "!{}",
-        "!!{} x",
-        "&x {}: y",
-        "'{}",
-        '"\\{}"',
-        "{}: y",
-        "[{}",
-        "{{a: {}",
-        "|{}",
-        "@{}",
-        "{}\n  - x",
-        "[{}]",
-        "{}",
-    ],
-)
-def test_a_file_that_is_wrong_is_not_repeated(scene, tmp_path, line):
-    """Secrets do not belong there; somebody will paste one all the same."""
-    file = tmp_path / "trunkline.yaml"
-    text = line.format(scene["wrong key"])
-    file.write_text(f"providers:\n  up:\n    kind: openai\n    base_url: http://a\n    api_key: {text}\n")
-    with pytest.raises(ConfigError) as refused:
-        load(file)
-    scene.see("message", str(refused.value))
-    assert not scene.leaks()

@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from trunkline_gateway import body as bodies
 from trunkline_gateway.analysis import Analyst
@@ -21,6 +21,7 @@ from trunkline_gateway.beside.crew import Crew
 from trunkline_gateway.beside.drains import Drains
 from trunkline_gateway.delivery import Delivery
 from trunkline_gateway.errands import Errand
+from trunkline_gateway.fleet.arms import AnswerTimes
 from trunkline_gateway.fleet.deployments import Fleet
 from trunkline_gateway.fleet.planning import Planned
 from trunkline_gateway.ledger.bookkeeping import Bookkeeper
@@ -43,7 +44,6 @@ SKIPPED = "skipped"
 _CIPHER = b'"encrypted_content"'
 _FALSE = Raw(b"false")
 _ONCE = Retries(max_attempts=1)
-_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -94,20 +94,7 @@ class Shadows:
             ("model", "provider", "outcome"),
             registry=registry,
         )
-        self._duration = Histogram(
-            "trunkline_gateway_shadow_duration_seconds",
-            "How long copies took.",
-            ("model", "provider"),
-            buckets=_BUCKETS_S,
-            registry=registry,
-        )
-        self._first_token = Histogram(
-            "trunkline_gateway_shadow_time_to_first_token_seconds",
-            "How long the first meaningful event of a copy took.",
-            ("model", "provider"),
-            buckets=_BUCKETS_S,
-            registry=registry,
-        )
+        self._times = AnswerTimes("shadow", ("model", "provider"), registry)
 
     def copy(self, turn: Turn, errand: Errand) -> None:
         """A request has been answered: send a share of them to the model's shadow as well. Never waits."""
@@ -159,9 +146,7 @@ class Shadows:
             turn.flight.settle(turn.outcome)
         self._bookkeeper.settle(turn, errand.pricing, errand.call.body)
         self._copies.labels(offer.name, target.provider, turn.outcome).inc()
-        self._duration.labels(offer.name, target.provider).observe(turn.took_s)
-        if turn.first_token_s is not None:
-            self._first_token.labels(offer.name, target.provider).observe(turn.first_token_s)
+        self._times.observe((offer.name, target.provider), turn.took_s, turn.first_token_s)
 
 
 def may_copy(errand: Errand, turn: Turn) -> bool:
