@@ -1,7 +1,6 @@
 """One attempt: sent, timed, traced, counted, and told to everybody who keeps a record of it."""
 
 import asyncio
-from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -84,7 +83,6 @@ class Legs:
         tried = Tried(target=target, started_s=asyncio.get_running_loop().time(), is_hedge=is_hedge)
         turn.tried.append(tried)
         turn.target, turn.answering = target, -1
-        turn.attempts += 1
         return Leg(tried, len(turn.tried) - 1, self._fleet.send(target.place, trip.plan.offers[target.model].watch))
 
     async def begin(self, trip: Trip[B, R], leg: Leg[B]) -> Leg[B]:
@@ -95,16 +93,7 @@ class Legs:
         tried, timeouts = leg.tried, trip.offer.timeouts
         is_prompt, left_s = trip.job.is_prompt(tried.target), trip.deadline_s - tried.started_s
         patience_s = min(left_s, timeouts.first_token_s) if is_prompt else left_s
-        again = partial(self._again, trip.turn, tried)
-        terms = Terms(
-            connect_s=timeouts.connect_s,
-            total_s=left_s,
-            again=again,
-            heard=tried.hear,
-            billed=tried.owe,
-            connecting=tried.connect,
-            sending=tried.send,
-        )
+        terms = Terms(connect_s=timeouts.connect_s, total_s=left_s, witness=tried)
         try:
             async with asyncio.timeout_at(tried.started_s + patience_s):
                 leg.begun = await self._traced(trip, tried.target, terms)
@@ -116,7 +105,7 @@ class Legs:
         else:
             tried.ended_s = asyncio.get_running_loop().time()
             leg.flight.answered(is_first_token=is_prompt)
-            self._meters.attempt(tried.target.provider, "ok")
+            self._count(tried, "ok")
             return leg
         self.fail(trip, leg, failed)
         raise failed
@@ -124,26 +113,26 @@ class Legs:
     def fail(self, trip: Trip[B, R], leg: Leg[B], failed: AttemptFailed) -> None:
         """It is over, at its beginning or in the middle of its answer."""
         tried = leg.tried
-        tried.is_wasted = leg.begun is not None or tried.billed is not None
+        tried.is_wasted = leg.begun is not None or tried.owed is not None
         self._end(leg, failed.error.reason)
         trip.turn.failures.append(
             Failure(tried.target, failed.kind, self._fleet.clock.monotonic_s(), failed.error.retry_after_s)
         )
         leg.flight.failed(failed.kind, failed.error)
         leg.flight.landed()
-        self._meters.attempt(tried.target.provider, failed.kind.value)
+        self._count(tried, failed.kind.value)
 
     def lose(self, trip: Trip[B, R], leg: Leg[B]) -> None:
         """Another one was faster. It was worked on, and is paid for."""
         # What it is at work on is charged for too, and nobody will say how much.
-        leg.tried.is_wasted, leg.tried.billed = True, None
+        leg.tried.is_wasted, leg.tried.owed = True, None
         self._end(leg, HEDGE_LOST)
         if leg.begun is None:
             leg.flight.given_up(outrun=True)
         else:
             trip.job.discard(leg.begun)
         leg.flight.landed()
-        self._meters.attempt(leg.tried.target.provider, HEDGE_LOST)
+        self._count(leg.tried, HEDGE_LOST)
 
     def leave(self, trip: Trip[B, R], leg: Leg[B]) -> None:
         """The request ends while it is under way: its caller has left, or is told what is wrong with the request."""
@@ -157,10 +146,11 @@ class Legs:
             trip.job.discard(leg.begun)
         leg.flight.landed()
 
-    def _again(self, turn: Turn, tried: Tried) -> None:
-        """Its provider has sent it to another replica."""
-        turn.attempts += 1
-        self._meters.attempt(tried.target.provider, FailureKind.BROKEN.value)
+    def _count(self, tried: Tried, result: str) -> None:
+        """With what its provider has sent to other replicas before."""
+        for _ in range(tried.resends):
+            self._meters.attempt(tried.target.provider, FailureKind.BROKEN.value)
+        self._meters.attempt(tried.target.provider, result)
 
     def _end(self, leg: Leg[B], reason: str) -> None:
         leg.is_over = True

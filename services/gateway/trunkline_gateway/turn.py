@@ -52,24 +52,29 @@ class Tried(msgspec.Struct, kw_only=True):
     """Given up while the provider worked on it: it charges for what nobody got."""
     pieces: int = 0
     """Events of it that came, where a whole answer is put together from them."""
-    billed: Usage | None = None
+    owed: Usage | None = None
     """What is to be paid of it before it is whole; None where its provider says so only at the end."""
+    resends: int = 0
+    """How often its provider has sent it anew by itself, each time one more attempt."""
     provider_request_id: str = ""
     """What the provider calls it; empty where it does not say."""
 
-    def owe(self, usage: Usage) -> None:
-        """What is to be paid of it so far."""
-        self.billed = usage
+    # What it is told as the `Witness` of its provider's work.
 
-    def connect(self) -> None:
+    def connecting(self) -> None:
         self.is_connecting = True
 
-    def send(self) -> None:
+    def sending(self) -> None:
         self.is_connecting = False
 
-    def hear(self, said: str) -> None:
-        """The provider's own id of it."""
-        self.provider_request_id = said
+    def heard(self, request_id: str) -> None:
+        self.provider_request_id = request_id
+
+    def resent(self) -> None:
+        self.resends += 1
+
+    def billed(self, usage: Usage) -> None:
+        self.owed = usage
 
 
 def _told(tried: Tried) -> str:
@@ -113,7 +118,6 @@ class Turn(msgspec.Struct, kw_only=True):
     target: Target | None = None
     """Who answers, or was asked last."""
     failures: list[Failure] = []
-    attempts: int = 0
     tried: list[Tried] = []
     """Every attempt in order."""
     answering: int = -1
@@ -148,6 +152,11 @@ class Turn(msgspec.Struct, kw_only=True):
     """Reads what is left of an answer that is charged for though its caller has gone; None where nothing is."""
     outcome: str = "error"
     status: int = 0
+
+    @property
+    def attempts(self) -> int:
+        """How often a provider was asked."""
+        return sum(1 + tried.resends for tried in self.tried)
 
     @property
     def final(self) -> Tried:

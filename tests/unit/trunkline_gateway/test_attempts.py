@@ -208,7 +208,7 @@ class Owing(Script):
     """Some of each attempt is billed before it ends."""
 
     async def begin(self, target, terms):
-        terms.billed(usage_of(96, 0))
+        terms.witness.billed(usage_of(96, 0))
         return await super().begin(target, terms)
 
 
@@ -216,7 +216,7 @@ async def test_what_was_billed_before_a_failure_is_wasted(bench):
     made = turn(stream=False)
     assert await bench.run(Owing(BROKEN, "yes"), offer(), made) == "yes"
     assert [tried.is_wasted for tried in made.tried] == [True, False]
-    assert made.tried[0].billed.input_tokens == 96
+    assert made.tried[0].owed.input_tokens == 96
     made = turn(stream=False)
     assert await bench.run(Script(BROKEN, "yes"), offer(), made) == "yes"
     assert [tried.is_wasted for tried in made.tried] == [False, False]

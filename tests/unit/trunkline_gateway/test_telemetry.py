@@ -10,7 +10,7 @@ from trunkline_gateway.auth import Principal
 from trunkline_gateway.plan import Target
 from trunkline_gateway.surface import Surface
 from trunkline_gateway.telemetry import Meters, describe, log_turn, trace_id_of
-from trunkline_gateway.turn import Turn
+from trunkline_gateway.turn import Tried, Turn
 from trunkline_gateway.usage import CompletionDetails, PromptDetails, Usage
 
 
@@ -75,7 +75,8 @@ def test_the_line_has_ids_and_counts_and_is_louder_for_trouble(caplog):
 
 
 def test_headers_name_only_what_is_known():
-    assert dict(turn(attempts=2, cache="miss").headers()) == {
+    answered = Tried(target=Target("m", "up", "x"), started_s=0.0, resends=1)
+    assert dict(turn(tried=[answered], cache="miss").headers()) == {
         "x-trunkline-model": "m",
         "x-trunkline-provider": "up",
         "x-trunkline-attempts": "2",

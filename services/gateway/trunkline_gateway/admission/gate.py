@@ -170,7 +170,7 @@ def _wasted(turn: Turn, estimate: Estimate | None) -> Iterator[tuple[tuple[str, 
     """Where and what attempts used that were given up while the provider worked on them, and for how long."""
     for tried in wasted(turn):
         read = 0 if estimate is None else estimate.input_tokens
-        tokens = reported(tried.billed) or Tokens(uncached_input=read, output=said_tokens(tried.pieces))
+        tokens = reported(tried.owed) or Tokens(uncached_input=read, output=said_tokens(tried.pieces))
         yield tried.target.place, tokens, lasted_us(turn, tried, asyncio.get_running_loop().time())
 
 

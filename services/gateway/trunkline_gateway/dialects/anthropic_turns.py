@@ -16,7 +16,7 @@ from trunkline_gateway.dialects import messages_wire as wire
 from trunkline_gateway.dialects.canonical import Dialect, Message, Part, Request, Role
 from trunkline_gateway.dialects.media import PDF
 from trunkline_gateway.dialects.proofs import sealed
-from trunkline_gateway.dialects.reading import UNDECODABLE
+from trunkline_gateway.dialects.reading import arguments_of
 from trunkline_kit.errors import InvalidRequest, Unsupported
 
 OWN = "anthropic"
@@ -28,7 +28,6 @@ _SIDES = {
     Role.ASSISTANT: "assistant",
 }
 _BAD_ID = re.compile(r"[^a-zA-Z0-9_-]", re.ASCII)
-_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 Block = wire.Block | Raw
 
@@ -172,15 +171,8 @@ def _decoded(data: str, place: str) -> str:
 
 
 def _call(call: model.ToolCall, place: str) -> wire.ToolUseBlock:
-    text = call.arguments.strip() or "{}"
-    try:
-        _decode_object(text)
-    except UNDECODABLE as error:
-        raise InvalidRequest(
-            f"the arguments of the call {call.id!r} are not a JSON object", param=call.place or place
-        ) from error
     return wire.ToolUseBlock(
-        id=_id(call.id), name=call.name, input=Raw(text.encode()), cache_control=mark_of(call.cache)
+        id=_id(call.id), name=call.name, input=arguments_of(call, place), cache_control=mark_of(call.cache)
     )
 
 

@@ -8,14 +8,11 @@ import base64
 import hashlib
 import re
 
-import msgspec
-from msgspec import Raw
-
 from trunkline_gateway.dialects import bedrock_wire as wire
 from trunkline_gateway.dialects import canonical as model
 from trunkline_gateway.dialects.bedrock_models import Family
 from trunkline_gateway.dialects.canonical import Message, Part, Request, Role
-from trunkline_gateway.dialects.reading import UNDECODABLE
+from trunkline_gateway.dialects.reading import arguments_of
 from trunkline_kit.errors import InvalidRequest, Unsupported
 
 OWN = "bedrock"
@@ -44,7 +41,6 @@ _BAD_IN_ID = re.compile(r"[^a-zA-Z0-9_.:-]", re.ASCII)
 _ID_CHARS_MAX = 64
 _BAD_IN_NAME = re.compile(r"[^a-zA-Z0-9()\[\]-]+", re.ASCII)
 _NAME_CHARS_MAX = 180
-_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def mark_of(mark: model.CacheMark | None, family: Family) -> wire.CachePoint | None:
@@ -198,14 +194,7 @@ def _image(image: model.Image, place: str) -> wire.Image:
 
 
 def _call(call: model.ToolCall, place: str) -> wire.ToolUse:
-    text = call.arguments.strip() or "{}"
-    try:
-        _decode_object(text)
-    except UNDECODABLE as error:
-        raise InvalidRequest(
-            f"the arguments of the call {call.id!r} are not a JSON object", param=call.place or place
-        ) from error
-    return wire.ToolUse(tool_use_id=_id(call.id), name=call.name, input=Raw(text.encode()))
+    return wire.ToolUse(tool_use_id=_id(call.id), name=call.name, input=arguments_of(call, place))
 
 
 def _id(call_id: str) -> str:

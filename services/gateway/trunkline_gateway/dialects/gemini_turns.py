@@ -11,14 +11,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Raw
 
 from trunkline_gateway.dialects import canonical as model
 from trunkline_gateway.dialects import gemini_wire as wire
 from trunkline_gateway.dialects.abilities import field_name
 from trunkline_gateway.dialects.canonical import Message, Part, Request, Role
 from trunkline_gateway.dialects.media import PDF
-from trunkline_gateway.dialects.reading import UNDECODABLE
+from trunkline_gateway.dialects.reading import arguments_of
 from trunkline_kit.errors import InvalidRequest, Unsupported
 
 OWN: Final = "gemini"
@@ -44,7 +43,6 @@ _TYPES: Final = {
     "mp4": "video/mp4",
 }
 """By a URL's ending."""
-_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -149,14 +147,7 @@ def _call(call: model.ToolCall, waiting: deque[str], place: str) -> wire.PartOut
     signature = call.signature
     if waiting and signature in ("", waiting[0]):
         signature = waiting.popleft()
-    text = call.arguments.strip() or "{}"
-    try:
-        _decode_object(text)
-    except UNDECODABLE as error:
-        raise InvalidRequest(
-            f"the arguments of the call {call.id!r} are not a JSON object", param=call.place or place
-        ) from error
-    sent = wire.CallOut(id=call.id, name=call.name, args=Raw(text.encode()))
+    sent = wire.CallOut(id=call.id, name=call.name, args=arguments_of(call, place))
     return wire.PartOut(function_call=sent, thought_signature=signature)
 
 

@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from trunkline_gateway import body as bodies
 from trunkline_gateway.chunks import lenient
-from trunkline_gateway.dialects.canonical import EFFORTS, Extra
+from trunkline_gateway.dialects.canonical import EFFORTS, Extra, ToolCall
 from trunkline_kit.errors import InvalidRequest, Unsupported, UpstreamError
 
 T = TypeVar("T")
@@ -16,6 +16,7 @@ T = TypeVar("T")
 NOTHING = Raw(b"")
 """A field that is not there; one that is `null` decodes to Raw(b"null")."""
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
 
 
@@ -76,6 +77,18 @@ def effort_of(said: str | None, path: str) -> str:
     if said and said not in EFFORTS:
         raise InvalidRequest(f"{path} must be one of {', '.join(EFFORTS)}", param=path)
     return said or ""
+
+
+def arguments_of(call: ToolCall, place: str) -> Raw:
+    """A call's arguments as the object they must be. Raises InvalidRequest; `place` is where the call stands."""
+    text = call.arguments.strip() or "{}"
+    try:
+        _decode_object(text)
+    except UNDECODABLE as error:
+        raise InvalidRequest(
+            f"the arguments of the call {call.id!r} are not a JSON object", param=call.place or place
+        ) from error
+    return Raw(text.encode())
 
 
 def answered(data: bytes, decoder: "msgspec.json.Decoder[T]") -> T:

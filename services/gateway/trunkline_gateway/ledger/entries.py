@@ -124,7 +124,7 @@ def used_by(turn: Turn, tried: Tried, body: bytes) -> Used:
     The others of a request failed before they had begun to answer, unless they were wasted.
     """
     if tried.is_wasted:
-        owed = reported(tried.billed)
+        owed = reported(tried.owed)
         if owed is not None:
             return Used(owed, REPORTED)
         read = turn.read_tokens or read_tokens(turn, body)

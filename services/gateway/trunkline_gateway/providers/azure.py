@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from trunkline_gateway.plan import Target
 from trunkline_gateway.providers.accents import Plain
-from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, ChunkStream, Provider, Terms
+from trunkline_gateway.providers.base import AttemptFailed, Provider
 from trunkline_gateway.providers.google_tokens import Ask, Latest, Tokens
 from trunkline_gateway.providers.http_account import Account, HeaderPairs, open_session
-from trunkline_gateway.providers.openai import EventStream, OpenAICompatible
+from trunkline_gateway.providers.openai import OpenAICompatible
 from trunkline_gateway.surface import PATHS, Surface
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import ConfigError, UpstreamError
@@ -111,31 +111,9 @@ class AzureAccent(Plain):
 
 
 class Azure(OpenAICompatible):
-    """One resource. A token that it refuses is not sent again."""
+    """One resource."""
 
     kind = "azure"
-
-    def __init__(self, account: Account, settings: AzureProvider, tokens: TokenSource | None) -> None:
-        super().__init__(account, settings.assemble_streams, AzureAccent(settings.api_version, tokens))
-        self._tokens = tokens
-
-    async def whole(self, call: Call, target: Target, terms: Terms) -> Answer | EventStream:
-        try:
-            return await super().whole(call, target, terms)
-        except AttemptFailed as failed:
-            self._look_at(failed)
-            raise
-
-    async def stream(self, call: Call, target: Target, terms: Terms) -> ChunkStream:
-        try:
-            return await super().stream(call, target, terms)
-        except AttemptFailed as failed:
-            self._look_at(failed)
-            raise
-
-    def _look_at(self, failed: AttemptFailed) -> None:
-        if self._tokens is not None and failed.kind is FailureKind.ACCOUNT:
-            self._tokens.forget()
 
 
 @asynccontextmanager
@@ -152,4 +130,6 @@ async def open_azure(
         elif settings.token is not None:
             tokens = HeldToken(name, settings.token, environment, clock)
         secret = key if tokens is None else tokens.latest
-        yield Azure(Account(name, settings.base_url, secret, session, clock), settings, tokens)
+        account = Account(name, settings.base_url, secret, session, clock)
+        account.on_refused = None if tokens is None else tokens.forget
+        yield Azure(account, settings.assemble_streams, AzureAccent(settings.api_version, tokens))

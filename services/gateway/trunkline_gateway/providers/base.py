@@ -1,6 +1,5 @@
 """The seam between the gateway and the places models live."""
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
@@ -85,12 +84,40 @@ def _prompts(prompt: str | list[str | int | list[int]]) -> int:
     return len(prompt)
 
 
-def _nothing() -> None:
-    """Where nobody counts."""
+class Witness(Protocol):
+    """Is told how an attempt goes while its provider works on it. None of it waits."""
+
+    def connecting(self) -> None:
+        """The provider is about to be connected to."""
+
+    def sending(self) -> None:
+        """Something is sent, after `connecting`: only from then on it may be charged for."""
+
+    def heard(self, request_id: str) -> None:
+        """The provider's own id of the request."""
+
+    def resent(self) -> None:
+        """The provider has sent the same request anew by itself: one more attempt."""
+
+    def billed(self, usage: Usage) -> None:
+        """What is to be paid so far, of an attempt of several calls: it is owed even if a later call fails."""
 
 
-def _free(usage: Usage) -> None:
+class _Nobody:
     """Where nobody keeps books."""
+
+    def connecting(self) -> None: ...
+
+    def sending(self) -> None: ...
+
+    def heard(self, request_id: str) -> None: ...
+
+    def resent(self) -> None: ...
+
+    def billed(self, usage: Usage) -> None: ...
+
+
+NOBODY: Witness = _Nobody()
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,16 +127,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float
     """What is left of the request's time."""
     traceparent: str = ""
-    again: Callable[[], None] = _nothing
-    """Called each time that a provider sends the same request anew by itself: one more attempt."""
-    billed: Callable[[Usage], None] = _free
-    """Told what is to be paid so far, by attempts of several calls: it is owed even if a later call fails."""
-    connecting: Callable[[], None] = _nothing
-    """Called when the provider is about to be connected to."""
-    sending: Callable[[], None] = _nothing
-    """Called after `connecting` when something is sent: only from then on it may be charged for."""
-    heard: Callable[[str], None] | None = None
-    """Told the provider's own id of the request as soon as it has said one."""
+    witness: Witness = NOBODY
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ class Embedding:
         for batch in batches_of(call.body, target.provider_model):
             found.append(await self._vectors(batch, terms, is_first=not found))
             # Whatever becomes of the others, this one is to be paid.
-            terms.billed(usage_of(sum(each.tokens for each in found), 0))
+            terms.witness.billed(usage_of(sum(each.tokens for each in found), 0))
         body, usage = whole(found, call.control.model)
         return Answer(body=body, usage=usage)
 

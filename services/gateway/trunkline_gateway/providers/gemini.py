@@ -13,14 +13,13 @@ import msgspec
 from trunkline_gateway.dialects.abilities import Abilities
 from trunkline_gateway.dialects.gemini_models import abilities_of
 from trunkline_gateway.plan import Target
-from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, ChunkStream, Provider, Terms
+from trunkline_gateway.providers.base import Provider
 from trunkline_gateway.providers.foreign import Foreign
 from trunkline_gateway.providers.google_tokens import MetadataServer, ServiceAccount, Tokens
 from trunkline_gateway.providers.http_account import SSE, Account, Framing, HeaderPairs, open_session
 from trunkline_kit.clock import Clock
 from trunkline_kit.providers import GeminiProvider, VertexProvider, address_of
 from trunkline_kit.secrets import Secret, resolve
-from trunkline_policy.faults import FailureKind
 
 
 class GoogleWire(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,32 +45,6 @@ class GoogleWire(msgspec.Struct, frozen=True, kw_only=True):
 
     def abilities(self, target: Target) -> Abilities:
         return abilities_of(target.provider_model)
-
-
-class Vertex(Foreign):
-    """One project. A token that it refuses is not sent again."""
-
-    def __init__(self, account: Account, wire: GoogleWire, tokens: Tokens, clock: Clock) -> None:
-        super().__init__("vertex", account, wire, clock)
-        self._tokens = tokens
-
-    async def whole(self, call: Call, target: Target, terms: Terms) -> Answer:
-        try:
-            return await super().whole(call, target, terms)
-        except AttemptFailed as failed:
-            self._look_at(failed)
-            raise
-
-    async def stream(self, call: Call, target: Target, terms: Terms) -> ChunkStream:
-        try:
-            return await super().stream(call, target, terms)
-        except AttemptFailed as failed:
-            self._look_at(failed)
-            raise
-
-    def _look_at(self, failed: AttemptFailed) -> None:
-        if failed.kind is FailureKind.ACCOUNT:
-            self._tokens.forget()
 
 
 @asynccontextmanager
@@ -100,4 +73,5 @@ async def open_vertex(
         tokens = Tokens(name, source, session, clock)
         wire = GoogleWire(place=place, folder="publishers/google/models", tokens=tokens)
         account = Account(name, address_of(settings), tokens.latest, session, clock)
-        yield Vertex(account, wire, tokens, clock)
+        account.on_refused = tokens.forget
+        yield Foreign("vertex", account, wire, clock)

@@ -71,6 +71,8 @@ class Account:
         self.name = name
         self.answer_bytes_max = ANSWER_BYTES_MAX
         """A longer answer is not taken."""
+        self.on_refused: Callable[[], None] | None = None
+        """Called when our credentials were refused, so that those which change by themselves are not sent again."""
         self._base = base_url.rstrip("/")
         self._urls: dict[str, URL] = {}
         self._key = key
@@ -119,19 +121,19 @@ class Account:
         sent = dict(headers)
         if terms.traceparent:
             sent[TRACEPARENT] = terms.traceparent
-        terms.connecting()
+        terms.witness.connecting()
         try:
             reply = await self._session.post(
                 self._url(path),
-                data=JsonBody(body, terms.sending),
+                data=JsonBody(body, terms.witness.sending),
                 headers=sent or None,
                 timeout=client_timeout(terms.connect_s),
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError) as error:
             raise self._broken("cannot be reached", error) from error
-        if terms.heard is not None and (said := request_id_in(reply.headers)):
-            terms.heard(self.without_key(said.encode()).decode())
+        if said := request_id_in(reply.headers):
+            terms.witness.heard(self.without_key(said.encode()).decode())
         if reply.status != 200:
             raise await self._judged(reply)
         return reply
@@ -162,7 +164,10 @@ class Account:
             data = b""
         finally:
             reply.release()
-        return judge(self.name, reply.status, reply.headers, without(self._key, data), self._clock.now_s())
+        found = judge(self.name, reply.status, reply.headers, without(self._key, data), self._clock.now_s())
+        if self.on_refused is not None and isinstance(found, AttemptFailed) and found.kind is FailureKind.ACCOUNT:
+            self.on_refused()
+        return found
 
     def _broken(self, what: str, error: Exception) -> AttemptFailed:
         text = f"provider {self.name!r} {what}: {type(error).__name__}"

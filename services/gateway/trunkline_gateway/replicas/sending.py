@@ -59,7 +59,7 @@ class Route:
         except AttemptFailed:
             return None
         self.pool.meters.resent(self.pool.place, cause)
-        self._terms.again()
+        self._terms.witness.resent()
         return flight
 
     def blame(self, flight: Flight, error: grpc.aio.AioRpcError) -> str:

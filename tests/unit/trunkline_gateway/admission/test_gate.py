@@ -145,7 +145,7 @@ async def test_a_guess_takes_at_most_a_quarter_of_a_limit(gate, terms):
 )
 async def test_a_request_is_charged_for_what_it_used(gate, terms, ending, tokens, nusd):
     turn = await reserved(gate, terms, chat(max_tokens=100))
-    turn.attempts, turn.tried = 1, [Tried(target=TARGET, started_s=0)]
+    turn.tried = [Tried(target=TARGET, started_s=0)]
     for name, value in ending.items():
         setattr(turn, name, value)
     gate.settle(turn, terms)
@@ -259,6 +259,6 @@ async def test_what_was_wasted_on_the_way_is_charged_as_well(gate, terms):
     gate.settle(turn, terms)
     read = turn.reservation.estimate.input_tokens
     assert seen == [(30 + read + 5, 25_000_000)]
-    lost.billed = usage_of(384, 0)
+    lost.owed = usage_of(384, 0)
     gate.settle(turn, terms)
     assert seen[1][0] == 30 + 384, "as the provider said"

@@ -42,7 +42,6 @@ def turn(*targets):
         traceparent="",
         started_s=0.0,
         tried=tried,
-        attempts=len(tried),
     )
 
 

@@ -241,7 +241,7 @@ def test_a_hedge_that_lost_is_charged_for_what_it_read():
 
 
 def test_what_a_provider_billed_before_it_failed_is_charged_as_it_said():
-    failed = answered(failed="upstream_error", is_wasted=True, billed=usage_of(384, 0))
+    failed = answered(failed="upstream_error", is_wasted=True, owed=usage_of(384, 0))
     first, _ = rows(turn(tried=[failed, answered(SECOND)], usage=usage_of(100, 20)))
     assert (first.outcome, first.usage_source) == ("error:upstream_error", "reported")
     assert (first.uncached_input_tokens, first.output_tokens) == (384, 0)

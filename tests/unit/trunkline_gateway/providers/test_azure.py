@@ -2,22 +2,17 @@
 
 import pytest
 
-from trunkline_gateway import body as bodies
 from trunkline_gateway.plan import Target
-from trunkline_gateway.providers.azure import REREAD_AFTER_S, Application, Azure, AzureAccent, HeldToken, open_azure
-from trunkline_gateway.providers.base import AttemptFailed, Call, Terms
-from trunkline_gateway.surface import CONTROL_DECODERS, Surface
+from trunkline_gateway.providers.azure import REREAD_AFTER_S, Application, AzureAccent, HeldToken, open_azure
+from trunkline_gateway.providers.base import AttemptFailed
+from trunkline_gateway.surface import Surface
 from trunkline_kit.clock import ManualClock
-from trunkline_kit.errors import ConfigError, UpstreamError
+from trunkline_kit.errors import ConfigError
 from trunkline_kit.providers import AzureProvider, ClientCredentials
 from trunkline_kit.secrets import Secret
 from trunkline_policy.faults import FailureKind
 
 TARGET = Target("m", "az", "my gpt/4o")
-BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
-CALL = Call(
-    surface=Surface.CHAT, body=BODY, control=bodies.decode(BODY, CONTROL_DECODERS[Surface.CHAT]), request_id="r"
-)
 
 
 @pytest.mark.parametrize(
@@ -75,28 +70,6 @@ async def test_a_token_that_is_gone_is_the_accounts_failure_and_mended_by_its_re
     assert failed.value.kind is FailureKind.ACCOUNT
     file.write_text("third")
     assert await token.current() == "third"
-
-
-class Refusing:
-    """An account that does not take its token."""
-
-    name = "az"
-
-    async def whole(self, path, body, terms, headers):
-        raise AttemptFailed(FailureKind.ACCOUNT, UpstreamError("no"))
-
-    stream = whole
-
-
-async def test_a_token_that_azure_refused_is_not_sent_again(held):
-    file, _, token = held
-    file.write_text("second")
-    azure = Azure(Refusing(), AzureProvider(base_url="http://r.test", token="env:T"), token)
-    for ask in (azure.whole, azure.stream):
-        with pytest.raises(AttemptFailed):
-            await ask(CALL, TARGET, Terms(connect_s=1, total_s=1))
-        assert await token.current() == "second"
-        file.write_text("second")
 
 
 def test_an_application_asks_for_a_token_as_microsoft_wants_it():

@@ -44,13 +44,21 @@ class Scripted:
         return json.dumps(said).encode()
 
 
+class Bookkeeper:
+    def __init__(self, owed):
+        self.owed = owed
+
+    def billed(self, usage):
+        self.owed.append(usage.input_tokens)
+
+
 async def embed(batches, *ends):
     """What came of it, and what was owed after each call."""
     body = json.dumps({"model": "m", "input": ["a"] * (TEXTS_MAX * (batches - 1) + 1)}).encode()
     control = bodies.decode(body, CONTROL_DECODERS[Surface.EMBEDDING])
     call = Call(surface=Surface.EMBEDDING, body=body, control=control, request_id="r")
     owed = []
-    terms = Terms(connect_s=1, total_s=1, billed=lambda usage: owed.append(usage.input_tokens))
+    terms = Terms(connect_s=1, total_s=1, witness=Bookkeeper(owed))
     provider = Embedding(SimpleNamespace(kind="cohere"), Scripted(*ends))
     try:
         found = await provider.whole(call, Target("m", "up", "embed"), terms)

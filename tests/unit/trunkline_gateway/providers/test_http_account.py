@@ -69,8 +69,9 @@ async def test_sessions_use_it():
 class Reply:
     """What aiohttp gives, as far as it is used."""
 
-    def __init__(self, *pieces, content_length=None):
+    def __init__(self, *pieces, content_length=None, status=200):
         self._pieces = list(pieces)
+        self.status, self.headers = status, {}
         self.content_length = content_length
         self.content = self
         self.closed = False
@@ -80,6 +81,8 @@ class Reply:
 
     def close(self):
         self.closed = True
+
+    release = close
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,16 @@ async def test_too_long_an_answer_is_cut_as_soon_as_that_is_known(reply, left):
         await read(reply, 7)
     assert caught.value.kind is FailureKind.UNFIT
     assert (reply.closed, len(reply._pieces)) == (True, left)
+
+
+@pytest.mark.parametrize(("status", "times"), [(401, 1), (403, 0), (400, 0), (429, 0), (500, 0)])
+async def test_only_refused_credentials_are_given_up(status, times):
+    given_up = []
+    async with open_session({}, 1) as session:
+        account = Account("up", "http://provider.test", Secret("k"), session, ManualClock())
+        account.on_refused = lambda: given_up.append(True)
+        await account._judged(Reply(b"{}", status=status))
+    assert len(given_up) == times
 
 
 async def test_one_that_fits_is_read_whole():

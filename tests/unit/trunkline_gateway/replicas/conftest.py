@@ -11,11 +11,13 @@ from prometheus_client import CollectorRegistry
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline.worker.v1.worker_service_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
 from trunkline_gateway.beside.crew import Crew
+from trunkline_gateway.plan import Target
 from trunkline_gateway.providers.base import Terms
 from trunkline_gateway.replicas.discovery import Listed
 from trunkline_gateway.replicas.meters import ReplicaMeters
 from trunkline_gateway.replicas.pool import Parts, ReplicaPool
 from trunkline_gateway.replicas.replica import State
+from trunkline_gateway.turn import Tried
 from trunkline_kit.clock import ManualClock
 from trunkline_kit.lifecycle import background
 from trunkline_kit.rpc import Net, ServeOptions
@@ -73,7 +75,7 @@ class Place:
         self.net, self.clock, self.registry = Net(), ManualClock(), CollectorRegistry()
         self.workers = {}
         self.meters = ReplicaMeters(self.registry)
-        self.resent = 0
+        self.tried = Tried(target=Target("m", "w", "m"), started_s=0.0)
 
     async def serve(self, name):
         """A worker `local:NAME`; a stack that stops it when it is closed."""
@@ -108,11 +110,8 @@ class Place:
             while not holds():  # noqa: ASYNC110 - whatever has to happen, happens on this loop
                 await asyncio.sleep(0)
 
-    def again(self):
-        self.resent += 1
-
     def terms(self, total_s=5.0):
-        return Terms(connect_s=1.0, total_s=total_s, again=self.again)
+        return Terms(connect_s=1.0, total_s=total_s, witness=self.tried)
 
     def count(self, name, **labels):
         return self.registry.get_sample_value(name, {"provider": "w", "model": "m", **labels}) or 0.0

@@ -54,7 +54,7 @@ async def breaks_after(place, *steps, error=BROKEN, restarts=False):
 async def test_before_it_has_said_anything_another_one_takes_over(place, error):
     pool, generation = await breaks_after(place, BEGUN, error=error)
     assert await read_out(generation) == ["", "hel", "lo"], "a step without text gives nothing away"
-    assert place.resent == 1
+    assert place.tried.resends == 1
     assert place.count("trunkline_gateway_replica_resends_total", cause="failed") == 1
     assert [replica.in_flight for replica in pool.replicas] == [0, 0]
 
@@ -64,7 +64,7 @@ async def test_after_it_has_said_something_it_ends_with_an_error(place):
     assert (await generation.read()).text == "hel"
     with pytest.raises(grpc.aio.AioRpcError):
         await generation.read()
-    assert place.resent == 0
+    assert place.tried.resends == 0
     assert [replica.in_flight for replica in pool.replicas] == [0, 0]
 
 
@@ -91,7 +91,7 @@ async def test_what_the_request_is_to_blame_for_is_said_at_once(place):
     _, generation = await breaks_after(place, error=InvalidRequest("no"))
     with pytest.raises(grpc.aio.AioRpcError, match="no"):
         await generation.read()
-    assert place.resent == 0
+    assert place.tried.resends == 0
 
 
 async def test_a_worker_that_cannot_be_in_time_may_be_outdone(place):
@@ -106,7 +106,7 @@ async def test_it_is_not_sent_about_for_ever(place):
     with pytest.raises(grpc.aio.AioRpcError):
         await read_out(await sent(place, pool))
     assert sum(len(worker.asked) for worker in place.workers.values()) == RESENDS_MAX + 1
-    assert place.resent == RESENDS_MAX
+    assert place.tried.resends == RESENDS_MAX
 
 
 async def test_without_time_nothing_is_sent_again(place):
@@ -114,7 +114,7 @@ async def test_without_time_nothing_is_sent_again(place):
     generation._route._until_s = 0.0
     with pytest.raises(grpc.aio.AioRpcError):
         await generation.read()
-    assert place.resent == 0
+    assert place.tried.resends == 0
 
 
 @pytest.mark.parametrize("way", ["cancelled", "dropped", "task"])
@@ -200,7 +200,7 @@ async def test_single_answers_go_on_as_well(place):
     for worker in place.workers.values():
         worker.hangs.set()
     assert (await asking).prompt_tokens == 3
-    assert (len(first.asked), len(other.asked), place.resent) == (1, 1, 1)
+    assert (len(first.asked), len(other.asked), place.tried.resends) == (1, 1, 1)
     assert [replica.in_flight for replica in pool.replicas] == [0, 0]
 
 
