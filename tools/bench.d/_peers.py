@@ -61,4 +61,5 @@ def _router(name: str, program: Path, options: list[str], provider: str) -> tupl
     """Two Rust routers of one family. They keep no state and check no key."""
     port = {"smg": 30000, "vllm-router": 30001}[name]
     common = ["--worker-urls", provider, "--port", str(port), "--policy", "round_robin", "--log-level", "error"]
+    common += ["--prometheus-port", str(port - 1000)]
     return program, Peer(name, [str(program), *options, *common], port, (f"authorization: Bearer {KEY}",))

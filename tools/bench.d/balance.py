@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import _traces
 import aiohttp
-from gateway import free_port, running
+from _processes import free_port, running
 
 HERE = Path(__file__).resolve().parent
 OWN = ("seconds", "round_robin", "p2c", "hash")

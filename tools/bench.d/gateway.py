@@ -1,7 +1,8 @@
 """CPU per relayed request, against a bare relay and other gateways.
 
-Everything in one run on one machine: each gateway alone on CPU 0, provider and load on CPU 1. CPU time is the gateway's
-own, read from /proc, and is the figure to quote; latencies are of a closed loop and shaken by whatever else runs. With
+Everything in one run on one machine: the gateways on CPU 0, asked in turn, provider and load on CPU 1. CPU time is the
+gateway's own, read from /proc, and is the figure to quote: the median over the rounds, so that what shakes the machine
+shakes all of them. Latencies are of a closed loop. With
 BENCH_HOME set to a folder with `bin/mockllm` and `bin/load` those are used as provider and load, and the gateways under
 `peers/` join (see _peers.py), as do those described in BENCH_GATEWAYS (a JSON file: {name: {cmd, url, headers}}), which
 have to ask the provider at port 9100.
@@ -14,19 +15,20 @@ import json
 import os
 import platform
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import _http
 import _peers
+from _processes import START_S, cpu_s, free_port, rss_bytes, running
 
 HERE = Path(__file__).resolve().parent
 PATH, MESSAGES_PATH = "/v1/chat/completions", "/v1/messages"
@@ -62,7 +64,6 @@ OWN_CASES = (
 )
 """A whole answer that the provider streams, and streams translated between dialects: measured of this gateway only."""
 OWN = "trunkline"
-START_S = 60.0
 WARM_S = 1.0
 
 
@@ -77,10 +78,31 @@ class Subject:
     headers: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Running:
+    """One that answers."""
+
+    subject: Subject
+    pid: int
+    start_s: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One gateway in one case in one round."""
+
+    cpu_ms: float
+    p50_ms: float
+    p99_ms: float
+    per_s: float
+    errors: int
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tools/bench gateway", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="of each case (4)")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="of each case in each round (1)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="in which all gateways take turns (5)")
     parser.add_argument("--only", default="", metavar="NAMES", help="comma-separated subjects")
     options = parser.parse_args(argv)
     if (os.cpu_count() or 1) < 2:
@@ -95,12 +117,13 @@ def main(argv: list[str]) -> int:
         messages = [sys.executable, str(HERE / "_http.py"), str(messages_port)]
         stack.enter_context(running(messages, OTHER_CPU, messages_port))
         wanted = [name for name in options.only.split(",") if name]
-        rows = [
-            row
+        chosen = [
+            subject
             for subject in subjects(folder, provider_port, messages_port)
             if not wanted or subject.name in wanted
-            for row in measured(subject, options.seconds, folder)
         ]
+        up = [stack.enter_context(started(subject)) for subject in chosen]
+        rows = [row for case in (*CASES, *OWN_CASES) for row in compared(up, case, options, folder)]
     report(rows, as_json=options.json)
     return 0
 
@@ -159,61 +182,49 @@ def _tool(name: str) -> Path | None:
     return path if path is not None and path.exists() else None
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def running(command: list[str], cpu: int, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A process pinned to one CPU, listening."""
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),  # noqa: PLW1509
-    )
-    try:
-        deadline_s = time.monotonic() + START_S
-        while True:
-            if process.poll() is not None:
-                raise SystemExit(f"{command[0]} ended with status {process.returncode} before it listened on {port}")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if time.monotonic() > deadline_s:
-                raise SystemExit(f"{command} did not listen on {port} within {START_S:g} s")
-            time.sleep(0.01)
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def measured(subject: Subject, seconds: float, folder: Path) -> Iterator[dict[str, object]]:
+def started(subject: Subject) -> Iterator[Running]:
     began_s = time.monotonic()
     with running(subject.command, GATEWAY_CPU, subject.port) as process:
         wait_for_answer(subject)
-        start_s = time.monotonic() - began_s
-        for body, connections in (*CASES, *OWN_CASES) if subject.name == OWN else CASES:
-            run_load(subject, body, connections, WARM_S, folder)
-            before_s = cpu_s(process.pid)
-            seen = run_load(subject, body, connections, seconds, folder)
-            used_s = cpu_s(process.pid) - before_s
-            count = max(1, int(seen["count"]))
-            yield {
-                "gateway": subject.name,
-                "case": f"{body} c={connections}",
-                "cpu_ms": round(used_s * 1000 / count, 3),
-                "limit_ms": LIMITS_MS.get(body) if subject.name == OWN else None,
-                "p50_ms": round(seen["p50_ms"], 3),
-                "p99_ms": round(seen["p99_ms"], 3),
-                "per_s": round(count / seconds),
-                "errors": int(seen["errors"]),
-                "rss_mb": round(rss_bytes(process.pid) / 1e6),
-                "start_s": round(start_s, 2),
-            }
+        yield Running(subject, process.pid, time.monotonic() - began_s)
+
+
+def compared(
+    up: list[Running], case: tuple[str, int], options: argparse.Namespace, folder: Path
+) -> Iterator[dict[str, object]]:
+    """One case: a round to warm up, then each gateway in turn as often as asked."""
+    asked = [one for one in up if one.subject.name == OWN or case in CASES]
+    for one in asked:
+        run_load(one.subject, *case, WARM_S, folder)
+    rounds = [[measured(one, case, options.seconds, folder) for one in asked] for _ in range(options.rounds)]
+    for one, seen in zip(asked, zip(*rounds, strict=True), strict=True):
+        yield summary(one, case, seen)
+
+
+def measured(one: Running, case: tuple[str, int], seconds: float, folder: Path) -> Seen:
+    before_s = cpu_s(one.pid)
+    load = run_load(one.subject, *case, seconds, folder)
+    used_s = cpu_s(one.pid) - before_s
+    count = max(1, int(load["count"]))
+    return Seen(used_s * 1000 / count, load["p50_ms"], load["p99_ms"], count / seconds, int(load["errors"]))
+
+
+def summary(one: Running, case: tuple[str, int], seen: Sequence[Seen]) -> dict[str, object]:
+    body, connections = case
+    return {
+        "gateway": one.subject.name,
+        "case": f"{body} c={connections}",
+        "cpu_ms": round(median(each.cpu_ms for each in seen), 3),
+        "cpu_ms_min": round(min(each.cpu_ms for each in seen), 3),
+        "limit_ms": LIMITS_MS.get(body) if one.subject.name == OWN else None,
+        "p50_ms": round(median(each.p50_ms for each in seen), 3),
+        "p99_ms": round(median(each.p99_ms for each in seen), 3),
+        "per_s": round(median(each.per_s for each in seen)),
+        "errors": sum(each.errors for each in seen),
+        "rss_mb": round(rss_bytes(one.pid) / 1e6),
+        "start_s": round(one.start_s, 2),
+    }
 
 
 def wait_for_answer(subject: Subject) -> None:
@@ -262,28 +273,6 @@ def run_load(subject: Subject, body: str, connections: int, seconds: float, fold
     return {"count": line["n"], "errors": line["errors"], "p50_ms": line["p50_ms"], "p99_ms": line["p99_ms"]}
 
 
-def cpu_s(pid: int) -> float:
-    """User and system time of a process and its children, seconds. proc(5)."""
-    total = 0
-    for process in _tree(pid):
-        fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def rss_bytes(pid: int) -> int:
-    pages = sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in _tree(pid))
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for process in found:
-        for task in Path(f"/proc/{process}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
 def report(rows: list[dict[str, object]], *, as_json: bool) -> None:
     bare = {row["case"]: row["cpu_ms"] for row in rows if row["gateway"] == "bare relay"}
     for row in rows:
@@ -297,6 +286,7 @@ def report(rows: list[dict[str, object]], *, as_json: bool) -> None:
         "gateway",
         "case",
         "cpu_ms",
+        "cpu_ms_min",
         "limit_ms",
         "times_bare",
         "p50_ms",

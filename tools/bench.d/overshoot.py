@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import aiohttp
-from gateway import free_port, running
+from _processes import free_port, running
 
 from trunkline_testkit.upstream import FakeUpstream, open_fake_upstream
 from trunkline_testkit.valkey import valkey_server

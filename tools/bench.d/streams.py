@@ -22,7 +22,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import _slow
-from gateway import GATEWAY_CPU, OTHER_CPU, cpu_s, free_port, rss_bytes, running
+from _processes import cpu_s, free_port, rss_bytes, running
+from gateway import GATEWAY_CPU, OTHER_CPU
 
 LIMITS = {"worst_ms": 250.0, "rss_mb": 250.0}
 RAMP_S = 8.0

@@ -160,7 +160,7 @@ def classified(counts: Counts) -> Tokens:
 
 
 def _part(count: int, whole: int) -> int:
-    return min(max(0, count), whole)
+    return min(count, whole) if count > 0 else 0
 
 
 def _rate(rate: int | None, wider: int) -> int:

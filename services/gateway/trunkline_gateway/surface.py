@@ -24,6 +24,9 @@ class Surface(Enum):
     TOKEN_COUNT = "token_count"  # noqa: S105 - no password
     """How many tokens a request in Anthropic's dialect would be."""
 
+    __hash__ = object.__hash__
+    """Members are single, and each request looks itself up by its surface a dozen times: Enum's own hash is Python."""
+
 
 WORDLESS = frozenset({Surface.EMBEDDING, Surface.RERANK})
 """Surfaces whose answers are numbers: no tokens, whatever their length."""

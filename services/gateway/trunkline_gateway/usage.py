@@ -7,7 +7,9 @@ TOKENS_MAX = 10**9
 
 
 def _counted(tokens: int | None) -> int:
-    return min(max(tokens or 0, 0), TOKENS_MAX)
+    if not tokens:  # Most of ten counts of every answer.
+        return 0
+    return min(max(tokens, 0), TOKENS_MAX)
 
 
 class PromptDetails(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,5 +1,7 @@
 """What of a request a provider charges for: one rule for limits, budgets and the ledger."""
 
+from functools import lru_cache
+
 from msgspec import structs
 
 from trunkline_gateway.surface import UNCHARGED
@@ -31,6 +33,7 @@ def said_tokens(pieces: int) -> int:
     return max(0, pieces - 1)
 
 
+@lru_cache(maxsize=64)  # The header with the cost and the row in the ledger ask about the same answer.
 def reported(usage: Usage | None) -> Tokens | None:
     """A provider's counts as disjoint classes. An explicit 0 is a report; an object without any count is none."""
     if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
