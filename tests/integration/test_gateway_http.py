@@ -22,7 +22,7 @@ from trunkline_kit.lifecycle import run
 from trunkline_kit.parts import Kit
 from trunkline_kit.rpc import Net
 from trunkline_kit.tracing import Tracing
-from trunkline_testkit.upstream import Reply, chat_stream, open_fake_upstream
+from trunkline_testkit.upstream import Reply, chat_reply, chat_stream, error_reply, open_fake_upstream
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hello"}]}
 JSON = {"authorization": "Bearer tl-test-key", "content-type": "application/json"}
@@ -128,10 +128,16 @@ async def test_a_body_over_the_limit_is_refused_early(open_harness, upstream, si
     assert (await harness.post("/v1/chat/completions", ASK)).status == 200
 
 
-async def test_a_large_body_within_the_limit_passes(harness, upstream):
-    body = b'{"model":"fake","messages":[{"role":"user","content":"%b"}]}' % (b"x" * 2_000_000)
+async def test_a_large_body_within_the_limit_passes_to_each_attempt_as_it_came(harness, upstream):
+    upstream.replies(error_reply(503, "not now"), chat_reply("read"))
+    said = "é" + "x" * 9_000_000
+    body = f'{{"model":"fake","messages":[{{"role":"user","content":"{said}"}}],"seed":7}}'.encode()
     assert (await harness.post("/v1/chat/completions", data=io.BytesIO(body), headers=JSON)).status == 200
-    assert len(upstream.requests[0].body) > 2_000_000
+    first, second = upstream.requests
+    assert first.body == second.body
+    assert int(first.headers["content-length"]) == len(first.body)
+    sent = first.json()
+    assert (sent["model"], sent["seed"], sent["messages"][0]["content"]) == ("real-fake", 7, said)
 
 
 async def test_one_request_too_many_is_told_to_wait(open_harness, upstream, single):

@@ -1,7 +1,7 @@
 """The caller's body: decoded as far as we decide on it, passed on otherwise as it came."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +12,42 @@ T = TypeVar("T")
 
 Members = dict[str, msgspec.Raw]
 """The top level of a JSON object; each value is the caller's own bytes."""
+
+SPLICED_BYTES = 256 * 1024
+"""Bodies from here on are sent in slices of that size, without a copy of what is large in them."""
+_LARGE_BYTES = 16 * 1024
+"""Of a member of such a body: a smaller one is cheaper copied than sent by itself."""
+
+
+class Spliced:
+    """A JSON object in pieces: its large values stay where they are, in the caller's body."""
+
+    __slots__ = ("_pieces", "size_bytes")
+
+    def __init__(self, members: Members) -> None:
+        self._pieces: list[bytes | memoryview] = []
+        gathered = bytearray(b"{")
+        for count, (name, raw) in enumerate(members.items()):
+            gathered += b"%b%b:" % (b"," if count else b"", msgspec.json.encode(name))
+            value = memoryview(raw)
+            if value.nbytes < _LARGE_BYTES:
+                gathered += value
+            else:
+                self._pieces += [bytes(gathered), value]
+                gathered.clear()
+        gathered += b"}"
+        self._pieces.append(bytes(gathered))
+        self.size_bytes = sum(map(len, self._pieces))
+
+    def slices(self) -> Iterator[memoryview]:
+        """The object from its first byte to its last; none is longer than SPLICED_BYTES."""
+        for piece in self._pieces:
+            for start in range(0, len(piece), SPLICED_BYTES):
+                yield memoryview(piece)[start : start + SPLICED_BYTES]
+
+
+Body = bytes | Spliced
+"""What is sent to a provider."""
 
 _decode_members = msgspec.json.Decoder(Members).decode
 _PLACE = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
@@ -42,7 +78,7 @@ def rebuilt(
     ask_usage: bool,
     ask_stream: bool = False,
     adapt: Callable[[Members], None] | None = None,
-) -> bytes:
+) -> Body:
     """The body with another model name and, if wanted, with `stream` and with `stream_options.include_usage`.
 
     `adapt` changes what else a server wants differently.
@@ -58,7 +94,7 @@ def rebuilt(
         members["stream_options"] = _with_usage(members.get("stream_options"))
     if adapt is not None:
         adapt(members)
-    return msgspec.json.encode(members)
+    return msgspec.json.encode(members) if len(body) < SPLICED_BYTES else Spliced(members)
 
 
 def members_of(body: bytes) -> Members:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline_gateway.body import decode, members_of, rebuilt
+from trunkline_gateway.body import SPLICED_BYTES, Spliced, decode, members_of, rebuilt
 from trunkline_gateway.openai_types import ChatControl
 from trunkline_kit.errors import InvalidRequest
 
@@ -38,6 +38,29 @@ def test_only_the_model_and_the_usage_option_change(body, model, ask_usage):
 def test_values_keep_their_spelling_and_order():
     body = b' { "b" : 1.50e0 , "model":"x","a":"\\u00e9" , "model" : "y" } '
     assert rebuilt(body, "z", ask_usage=False) == b'{"b":1.50e0,"model":"z","a":"\\u00e9"}'
+
+
+@given(st.dictionaries(st.text(), values | st.integers(0, 300_000).map("x".__mul__), max_size=6))
+def test_a_large_body_is_the_same_in_pieces(body):
+    members = members_of(msgspec.json.encode(body))
+    spliced = Spliced(members)
+    slices = list(spliced.slices())
+    assert b"".join(slices) == msgspec.json.encode(members)
+    assert spliced.size_bytes == sum(map(len, slices))
+    assert all(0 < len(piece) <= SPLICED_BYTES for piece in slices)
+
+
+def test_what_is_large_in_it_is_not_copied():
+    raw = members_of(msgspec.json.encode({"model": "x", "input": "y" * SPLICED_BYTES}))["input"]
+    _, large, rest, _ = Spliced({"model": msgspec.Raw(b'"z"'), "input": raw}).slices()
+    assert large.obj is raw
+    assert rest.obj is raw
+
+
+def test_only_a_large_body_is_sent_in_pieces():
+    small, large = ({"model": "x", "input": "y" * size} for size in (10, SPLICED_BYTES))
+    assert isinstance(rebuilt(msgspec.json.encode(small), "z", ask_usage=False), bytes)
+    assert isinstance(rebuilt(msgspec.json.encode(large), "z", ask_usage=False), Spliced)
 
 
 @given(st.binary(max_size=50))

@@ -27,7 +27,7 @@ class Accent(Protocol):
     async def headers(self) -> HeaderPairs:
         """Credentials that hold for a while, where the session's own do not do. Raises AttemptFailed."""
 
-    def body(self, call: Call, target: Target, *, as_stream: bool = False) -> bytes:
+    def body(self, call: Call, target: Target, *, as_stream: bool = False) -> bodies.Body:
         """What is sent. Raises InvalidRequest."""
 
 
@@ -40,7 +40,7 @@ class Plain:
     async def headers(self) -> HeaderPairs:
         return ()
 
-    def body(self, call: Call, target: Target, *, as_stream: bool = False) -> bytes:
+    def body(self, call: Call, target: Target, *, as_stream: bool = False) -> bodies.Body:
         return bodies.rebuilt(
             call.body,
             target.provider_model,
@@ -56,7 +56,7 @@ class OfPreset(Plain):
         self._preset = preset
         self._asks_usage = preset.usage_in_streams == "asked"
 
-    def body(self, call: Call, target: Target, *, as_stream: bool = False) -> bytes:
+    def body(self, call: Call, target: Target, *, as_stream: bool = False) -> bodies.Body:
         return bodies.rebuilt(
             call.body,
             target.provider_model,

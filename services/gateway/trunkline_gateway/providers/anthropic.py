@@ -108,7 +108,7 @@ class Anthropic:
             raise AttemptFailed(FailureKind.UNFIT, Unsupported(text, param="model"))
         return Translation(call, "anthropic", int(self._clock.now_s()))
 
-    def _body(self, call: Call, target: Target, translation: Translation | None) -> bytes:
+    def _body(self, call: Call, target: Target, translation: Translation | None) -> bodies.Body:
         if translation is not None:
             return translation.request(target)
         return bodies.rebuilt(call.body, target.provider_model, ask_usage=False)

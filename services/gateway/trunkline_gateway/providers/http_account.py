@@ -10,10 +10,11 @@ from functools import lru_cache
 import aiohttp
 import msgspec
 from aiohttp.abc import AbstractStreamWriter, ResolveResult
-from aiohttp.payload import BytesPayload, Payload
+from aiohttp.payload import Payload
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from trunkline_gateway.body import Body
 from trunkline_gateway.providers.base import AttemptFailed, Terms
 from trunkline_gateway.providers.event_stream import EventParser, EventReader, without
 from trunkline_gateway.providers.statuses import judge
@@ -50,18 +51,34 @@ class Framing(msgspec.Struct, frozen=True):
 SSE = Framing(EVENT_STREAM, SseParser)
 
 
-class JsonBody(BytesPayload):
-    """A body that is in memory already. aiohttp's own warns of a large one, which for us is every agent's."""
+class JsonBody(Payload):
+    """A body that is in memory already."""
 
-    def __init__(self, body: bytes, sending: Callable[[], None]) -> None:
-        Payload.__init__(self, body, content_type="application/json")
-        self._size = len(body)
+    _autoclose = True  # Nothing to close.
+
+    def __init__(self, body: Body, sending: Callable[[], None]) -> None:
+        super().__init__(body, content_type="application/json")
+        self._body = body
+        self._size = len(body) if isinstance(body, bytes) else body.size_bytes
         self._sending = sending
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The whole of it, for the client's own messages."""
+        slices = (self._body,) if isinstance(self._body, bytes) else self._body.slices()
+        return b"".join(slices).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """A large one is written no faster than the provider takes it."""
+        if isinstance(self._body, bytes):
+            await writer.write(self._body)
+            return
+        for piece in self._body.slices():
+            await writer.write(piece)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002
         """The head goes with the first bytes of the body, so this is when anything is sent at all."""
         self._sending()
-        await super().write_with_length(writer, content_length)
+        await self.write(writer)
 
 
 class Account:
@@ -80,11 +97,11 @@ class Account:
         self._clock = clock
         self.host = URL(self._base).host or self._base
 
-    async def whole(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs = ()) -> bytes:
+    async def whole(self, path: str, body: Body, terms: Terms, headers: HeaderPairs = ()) -> bytes:
         """The body of a whole answer."""
         return await self._read(await self._post(path, body, terms, headers))
 
-    async def either(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs = ()) -> bytes | EventReader:
+    async def either(self, path: str, body: Body, terms: Terms, headers: HeaderPairs = ()) -> bytes | EventReader:
         """Events if the provider sends such, else the whole: some servers do not care that a stream was asked for."""
         reply = await self._post(path, body, terms, headers)
         if reply.headers.get("content-type", "").startswith(EVENT_STREAM):
@@ -92,7 +109,7 @@ class Account:
         return await self._read(reply)
 
     async def stream(
-        self, path: str, body: bytes, terms: Terms, headers: HeaderPairs = (), framing: Framing = SSE
+        self, path: str, body: Body, terms: Terms, headers: HeaderPairs = (), framing: Framing = SSE
     ) -> EventReader:
         """Events, once the provider has begun them."""
         reply = await self._post(path, body, terms, headers)
@@ -117,7 +134,7 @@ class Account:
         else:
             raise await self._judged(reply)
 
-    async def _post(self, path: str, body: bytes, terms: Terms, headers: HeaderPairs) -> aiohttp.ClientResponse:
+    async def _post(self, path: str, body: Body, terms: Terms, headers: HeaderPairs) -> aiohttp.ClientResponse:
         sent = dict(headers)
         if terms.traceparent:
             sent[TRACEPARENT] = terms.traceparent

@@ -88,7 +88,7 @@ _decode_usage = msgspec.json.Decoder(_Usage, strict=False).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def body_of(call: Call, target: Target) -> bytes:
+def body_of(call: Call, target: Target) -> bodies.Body:
     """The caller's own, but for the model's name and for thoughts of other providers' models. Raises InvalidRequest."""
     body = _without_foreign_thoughts(call.body) if _SEALED in call.body else call.body
     return bodies.rebuilt(body, target.provider_model, ask_usage=False)
