@@ -11,6 +11,8 @@ from urllib.parse import quote, quote_plus
 import msgspec
 
 _CONTEXT_BYTES = 60
+_OF_THE_PROCESS = {"PollerCompletionQueue"}
+"""gRPC's one poller knows every event loop that used it, and so whatever else ran in this process."""
 _PLAIN_TYPES = (ModuleType, type, str, bytes, int, float, bool, type(None))
 
 
@@ -96,7 +98,7 @@ def _inside(found: object) -> list[object]:
     if isinstance(found, FunctionType):
         # Not its globals: they are the whole program.
         return [cell.cell_contents for cell in found.__closure__ or () if _is_filled(cell)]
-    if isinstance(found, dict) and "__builtins__" in found:
+    if (isinstance(found, dict) and "__builtins__" in found) or type(found).__name__ in _OF_THE_PROCESS:
         return []
     return gc.get_referents(found)
 

@@ -50,6 +50,17 @@ def watch_of(settings: BreakerSettings, peers: Sequence[Place], probe_s: float) 
     return Watch(breaker=terms, outlier=outlier, peers=tuple(peers), last_resort=settings.last_resort)
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Why a deployment is not asked. Not the error itself: its traceback would keep the request that met it."""
+
+    kind: type[TrunklineError]
+    message: str
+
+    @classmethod
+    def of(cls, error: TrunklineError) -> "Reason":
+        return cls(type(error), error.message)
+
+
 class Known:
     """Of one deployment."""
 
@@ -68,7 +79,7 @@ class Known:
         self.in_flight = 0
         self.usual_s = 0.0
         """Seconds that a request takes, from sending it to its end; 0.0 where nothing is known."""
-        self.why: TrunklineError | None = None
+        self.why: Reason | None = None
         """Its last failure."""
 
     def lasted(self, took_s: float) -> None:
@@ -79,7 +90,7 @@ class Account(msgspec.Struct, frozen=True):
     """A provider whose credentials or credit were refused."""
 
     until_s: float
-    why: TrunklineError
+    why: Reason
 
 
 def _nobody(_: News) -> None:
@@ -129,7 +140,7 @@ class Fleet:
         """Nobody is to use this account for a while: never for less than was asked before."""
         until_s = self.clock.monotonic_s() + (ACCOUNT_S if asked_s is None else asked_s)
         before = self._accounts.get(provider)
-        account = self._accounts[provider] = Account(max(until_s, before.until_s if before else 0.0), why)
+        account = self._accounts[provider] = Account(max(until_s, before.until_s if before else 0.0), Reason.of(why))
         self.meters.cooled(provider, ACCOUNT)
         self.tell(News(Kind.ACCOUNT, (provider, ""), self.clock.monotonic_s(), account.until_s))
 
@@ -163,7 +174,8 @@ class Fleet:
         if not is_known or any(known.worked_s >= news.at_s for known in ours):
             return False
         if before is None or before.until_s < news.until_s:
-            why = UpstreamUnavailable(f"provider {provider!r} does not take our credentials, or has no credit left")
+            said = f"provider {provider!r} does not take our credentials, or has no credit left"
+            why = Reason(UpstreamUnavailable, said)
             self._accounts[provider] = Account(news.until_s, why if before is None else before.why)
         return True
 
@@ -199,7 +211,7 @@ class Fleet:
         why = account.why if account is not None and account.until_s > now_s else self.of(place).why
         if why is None:
             return UpstreamUnavailable("no deployment of this model may be asked now", retry_after_s=wait_s)
-        return type(why)(f"{why.message}; not asked again for {max(wait_s, 0.001):.3g} s", retry_after_s=wait_s)
+        return why.kind(f"{why.message}; not asked again for {max(wait_s, 0.001):.3g} s", retry_after_s=wait_s)
 
     def keep(self, places: Iterable[Place]) -> None:
         """Forget all others: the configuration has changed."""
@@ -264,11 +276,11 @@ class Flight:
             fleet.cool_account(self.place[0], why, why.retry_after_s)
         elif kind is FailureKind.LIMITED or why.retry_after_s is not None:
             wait_s = LIMITED_S if why.retry_after_s is None else why.retry_after_s
-            known.why = why
+            known.why = Reason.of(why)
             known.breaker = breakers.told(known.breaker, now_s + wait_s)
             fleet.meters.cooled(self.place[0], TOLD)
         if kind in OF_THE_DEPLOYMENT:
-            known.why = why
+            known.why = Reason.of(why)
             self.broke()
         else:
             known.breaker = breakers.abandoned(known.breaker, self.sent_s, self._watch.breaker)

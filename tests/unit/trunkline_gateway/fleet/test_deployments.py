@@ -1,5 +1,7 @@
 """What is remembered of deployments, and what follows from it."""
 
+import weakref
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -112,6 +114,16 @@ def test_the_caller_is_told_of_the_one_that_is_soonest_asked_again(bench):
     refused = bench.fleet.refusal([A, B])
     assert refused.message.startswith("b is busy")
     assert refused.retry_after_s == 3.0
+
+
+@pytest.mark.parametrize("kind", [FailureKind.BROKEN, FailureKind.LIMITED, FailureKind.ACCOUNT])
+def test_of_a_failure_no_more_is_kept_than_what_is_said_of_it(bench, kind):
+    error = UpstreamUnavailable("provider 'up' is down")
+    kept = weakref.ref(error)
+    bench.fail(2, kind, error)
+    del error
+    assert kept() is None, "and with it every frame of its traceback, a caller's request in them"
+    assert bench.fleet.refusal([A]).message.startswith("provider 'up' is down; not asked again for")
 
 
 def test_requests_under_way_are_counted_until_they_land_once(bench):
