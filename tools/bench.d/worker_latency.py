@@ -1,7 +1,7 @@
-"""Time between tokens of running answers while a 1,024-token prompt is read, in shrinking chunks and in whole ones.
+"""Time between tokens of running answers while 1,024-token prompts are read, in shrinking chunks and in whole ones.
 
-Seven answers decode all the time. First nothing else happens (idle), then a prompt comes: read in chunks that follow
-the length of a decode step (`decode_wait_steps` 1.5), then in whole chunks of 256 tokens. All in one run.
+Seven answers decode all the time. First nothing else happens (idle), then three prompts come, one after the other:
+read in chunks that follow the length of a decode step (`decode_wait_steps` 1.5), then in whole chunks of 256 tokens.
 """
 
 import argparse
@@ -19,12 +19,13 @@ from trunkline_worker.config import WorkerConfig
 from trunkline_worker.generation import GenerationRequest, SamplingOptions
 from trunkline_worker.prepare import prepare
 
-ANSWERS, PROMPT_TOKENS, IDLE_STEPS = 7, 1024, 30
+ANSWERS, PROMPT_TOKENS, PROMPTS, IDLE_STEPS = 7, 1024, 3, 100
 WHOLE_CHUNKS = 1e9
 
 
 def ask(name: str, tokens: int) -> GenerationRequest:
-    prompt = tuple(1000 + place for place in range(tokens))
+    # Each begins in its own way: none is to be found in the prefix cache.
+    prompt = (tokens, *(1000 + place for place in range(tokens - 1)))
     sampling = SamplingOptions(temperature=0)
     return GenerationRequest(request_id=name, prompt_ids=prompt, sampling=sampling, ignore_eos=True)
 
@@ -51,16 +52,18 @@ def measure(decoder: Decoder, wait_steps: float) -> dict[str, float]:
     """The 99th percentiles of a step, idle and while the prompt is read, and the time to its first token."""
     batch = busy_batch(decoder, wait_steps)
     idle = [step_ms(batch)[0] for _ in range(IDLE_STEPS)]
-    batch.add(ask("long", PROMPT_TOKENS))
     busy: list[float] = []
-    done = False
-    while not done:
-        duration_ms, done = step_ms(batch)
-        busy.append(duration_ms)
+    for number in range(PROMPTS):
+        batch.add(ask("long", PROMPT_TOKENS + number))
+        done = False
+        while not done:
+            duration_ms, done = step_ms(batch)
+            busy.append(duration_ms)
+        batch.cancel("long")
     idle_ms, busy_ms = float(np.quantile(idle, 0.99)), float(np.quantile(busy, 0.99))
     ratio = float(np.median(busy) / np.median(idle))
     figures = {"idle_p99_ms": idle_ms, "busy_p99_ms": busy_ms, "p99_ratio": busy_ms / idle_ms}
-    return figures | {"median_ratio": ratio, "first_token_ms": sum(busy)}
+    return figures | {"median_ratio": ratio, "first_token_ms": sum(busy) / PROMPTS}
 
 
 def main(argv: list[str]) -> int:

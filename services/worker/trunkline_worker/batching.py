@@ -30,8 +30,10 @@ from trunkline_worker.utilisation import Utilisation
 from trunkline_worker.waiting import Waiting, is_too_late
 
 _KEY_BYTES = 32
-_LEAST_READ_TOKENS = 16
+_LEAST_READ_TOKENS = 8
 """Reading fewer at once costs more for each: a run reads all weights whatever it is for."""
+_SMALL_CHUNK_SPEED = 0.5
+"""Tokens per second of a small chunk by those of a whole one, until a small one was measured."""
 _DECODE_MEMORY = 0.8
 """What the steps before the latest count in the length of a decode step."""
 _MIN_CHUNK_TOKENS = 3
@@ -63,7 +65,10 @@ def next_chunk(remaining: int, most: int) -> int:
 
 
 def step_tokens(config: BatchConfig, decode_s: float, prefill_tokens_per_s: float) -> int:
-    """Prompt tokens that a step may read while answers decode, by how long both take; all of a chunk if unknown."""
+    """Prompt tokens that a step may read while answers decode, by how long both take; all of a chunk if unknown.
+
+    The speed is that of small chunks, which take far longer for each token than large ones.
+    """
     if decode_s <= 0 or prefill_tokens_per_s <= 0:
         return config.chunk_tokens
     affordable = int(config.wait_steps * decode_s * prefill_tokens_per_s)
@@ -95,6 +100,8 @@ class Batcher:
         self._filling_slot = 0
         self._rate = TokenRate()
         self._prefill_speed = Speed()
+        self._small_speed = Speed()
+        """Of reading beside those that decode."""
         self._decode_s = 0.0
         """How long a decode step takes, the latest weighing most."""
         self._use = Utilisation()
@@ -182,7 +189,8 @@ class Batcher:
         deltas: list[Delta] = []
         left = self._config.chunk_tokens
         if self._decoding:
-            left = step_tokens(self._config, self._decode_s, self._prefill_speed.per_s)
+            per_s = self._small_speed.per_s or _SMALL_CHUNK_SPEED * self._prefill_speed.per_s
+            left = step_tokens(self._config, self._decode_s, per_s)
         while left >= _MIN_CHUNK_TOKENS:
             sequence = self._filling or self._begin()
             if sequence is None:
@@ -201,6 +209,8 @@ class Batcher:
         row = self._runtime.prefill(self._filling_slot, ids, begin)
         duration_s = self._clock.monotonic_s() - started_s
         self._prefill_speed = self._prefill_speed.after(size, duration_s)
+        if self._decoding:
+            self._small_speed = self._small_speed.after(size, duration_s)
         if self._runtime.cost is not None:
             self._use = self._use.after(self._runtime.cost.prefill(size, begin), duration_s)
         sequence.prefilled += size
@@ -214,7 +224,8 @@ class Batcher:
         sequence = self._waiting.pop()
         if sequence is None:
             return None
-        self._filling, self._filling_slot = sequence, len(self._decoding)
+        self._filling = sequence
+        self._filling_slot = max(len(self._decoding), self._runtime.least_rows if self._decoding else 0)
         sequence.cached = self._prefix.restore(sequence.chain, sequence.prompt_tokens, self._filling_slot)
         sequence.start(self._clock.monotonic_s())
         if sequence.index == 0:

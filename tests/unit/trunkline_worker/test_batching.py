@@ -20,8 +20,8 @@ def ask(name: str, text: str, **options) -> GenerationRequest:
     return GenerationRequest(request_id=name, prompt_ids=ids, **{"sampling": GREEDY} | options)
 
 
-def batcher(slots: int = 4, slot_tokens: int = 200, **config) -> Batcher:
-    runtime = FakeDecoder(slots, slot_tokens)
+def batcher(slots: int = 4, slot_tokens: int = 200, least_rows: int = 1, **config) -> Batcher:
+    runtime = FakeDecoder(slots, slot_tokens, least_rows=least_rows)
     return Batcher(runtime, CODEC, frozenset({EOS_ID}), BatchConfig(**config), ManualClock())
 
 
@@ -48,10 +48,10 @@ texts = st.text(min_size=1, max_size=30)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(texts, min_size=1, max_size=12), st.sampled_from([1, 2, 4, 8]), st.integers(3, 40))
-def test_everybody_gets_their_own_answer(prompts, slots, chunk):
+@given(st.lists(texts, min_size=1, max_size=12), st.sampled_from([1, 2, 4, 8]), st.integers(3, 40), st.integers(1, 2))
+def test_everybody_gets_their_own_answer(prompts, slots, chunk, least_rows):
     requests = [ask(str(index), prompt) for index, prompt in enumerate(prompts)]
-    answers = run(requests, slots=slots, slot_tokens=300, chunk_tokens=chunk)
+    answers = run(requests, slots=slots, slot_tokens=300, chunk_tokens=chunk, least_rows=least_rows)
     for index, prompt in enumerate(prompts):
         text, last = answers[str(index)]
         assert text == prompt
@@ -91,8 +91,8 @@ def test_chunks_cover_the_prompt_and_none_is_a_lone_token(length, most):
 @given(st.floats(0, 1), st.floats(0, 1e5), st.floats(0, 10), st.integers(3, 512))
 def test_decoding_waits_for_little(decode_s, per_s, wait_steps, chunk):
     tokens = step_tokens(BatchConfig(chunk_tokens=chunk, wait_steps=wait_steps), decode_s, per_s)
-    assert min(16, chunk) <= tokens <= chunk
-    if decode_s and per_s and tokens > 16:
+    assert min(8, chunk) <= tokens <= chunk
+    if decode_s and per_s and tokens > 8:
         assert tokens / per_s <= wait_steps * decode_s * 1.001
     if not (decode_s and per_s):
         assert tokens == chunk
@@ -121,7 +121,8 @@ def test_chunks_shrink_while_others_decode():
     assert sizes[0] == 21
     assert sum(sizes[1:]) == 300
     assert max(sizes[1:]) <= 30
-    assert sizes[1:].count(30) >= 8
+    assert sizes[1] == 15, "nobody knows yet how slowly small chunks are read"
+    assert set(sizes[2:-1]) <= {29, 30}
 
 
 def test_what_is_left_of_the_prompt_that_is_read_is_told():

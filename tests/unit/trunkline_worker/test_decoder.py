@@ -61,8 +61,9 @@ def test_decoding_continues_a_prompt(decoders, precision):
     np.testing.assert_allclose(stepped, whole, atol=0.05 * np.abs(whole).max())
 
 
-def test_chunks_and_neighbours_change_no_bit(decoders):
-    decoder = decoders[Precision.Q8]
+@pytest.mark.parametrize("precision", [Precision.Q8, Precision.Q4])
+def test_chunks_and_neighbours_change_no_bit(decoders, precision):
+    decoder = decoders[precision]
     whole = decoder.prefill(0, IDS, 0).copy()
     decoder.prefill(2, IDS[:4], 0)
     assert (decoder.prefill(2, IDS[4:], 4) == whole).all()
@@ -70,31 +71,24 @@ def test_chunks_and_neighbours_change_no_bit(decoders):
         decoder.prefill(slot, IDS[: 9 - slot], 0)
     together = decoder.decode([3, 4, 5], [10, 9, 8]).copy()
     decoder.prefill(0, IDS[:9], 0)
-    assert (decoder.decode([3], [10])[0] == together[0]).all()
-
-
-def test_four_bits_change_nothing_between_several_and_little_alone(decoders):
-    decoder = decoders[Precision.Q4]
-    whole = decoder.prefill(0, IDS, 0).copy()
-    decoder.prefill(2, IDS[:4], 0)
-    assert (decoder.prefill(2, IDS[4:], 4) == whole).all()
-    for slot in range(3):
-        decoder.prefill(slot, IDS[: 9 - slot], 0)
-    together = decoder.decode([3, 4, 5], [10, 9, 8]).copy()
-    decoder.prefill(0, IDS[:9], 0)
+    decoder.prefill(2, IDS[:7], 0)
+    assert (decoder.decode([3], [10]) == together[:1]).all()
     decoder.prefill(1, IDS[:8], 0)
-    assert (decoder.decode([3, 4], [10, 9]) == together[:2]).all()
-    decoder.prefill(0, IDS[:9], 0)
-    np.testing.assert_allclose(decoder.decode([3], [10])[0], together[0], atol=0.05 * np.abs(together).max())
+    assert (decoder.decode([3, 4, 5], [10, 9, 8]) == together).all(), "slot 2 is nobody's scratch"
 
 
-PINS = {Precision.Q8: "0f1c782587468c5b", Precision.F16: "c3d83d642b6b8059", Precision.F32: "35c8efa2c73aa1d8"}
-"""Digests of the graphs of CONVERTER_VERSION 2: another graph needs another version, and all convert anew."""
+PINS = {
+    Precision.Q8: "0f1c782587468c5b",
+    Precision.Q4: "7ac27f298595382c",
+    Precision.F16: "c3d83d642b6b8059",
+    Precision.F32: "35c8efa2c73aa1d8",
+}
+"""Digests of the graphs of CONVERTER_VERSION 3: another graph needs another version, and all convert anew."""
 
 
 @pytest.mark.parametrize("precision", list(PINS))
 def test_the_graphs_are_those_of_this_converter_version(tiny_gguf, precision):
-    assert CONVERTER_VERSION == 2
+    assert CONVERTER_VERSION == 3
     graph, digest = build_decoder(GgufWeights(tiny_gguf), precision), hashlib.sha256()
     for part in (*graph._inputs, *graph._outputs, *graph._nodes, *graph._constants.values()):
         digest.update(part.SerializeToString(deterministic=True))

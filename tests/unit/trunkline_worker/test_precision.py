@@ -10,6 +10,7 @@ from trunkline_worker.convert.precision import (
     quantise_to_four_bits,
     restore,
     restore_four_bits,
+    with_rests,
 )
 
 matrices = arrays(
@@ -54,6 +55,24 @@ def test_what_had_sixteen_even_values_comes_back(codes, step, low):
     codes[:, ::BLOCK], codes[:, 1::BLOCK] = 0, 15
     matrix = (codes * np.float32(step) + np.float32(low)).astype(np.float32)
     np.testing.assert_allclose(restore_four_bits(quantise_to_four_bits(matrix)), matrix, atol=1e-4 * (step + abs(low)))
+
+
+def unpacked(packed):
+    halves = np.stack([packed & 15, packed >> 4], axis=-1)
+    return halves.reshape(*packed.shape[:-1], -1).astype(np.float32)
+
+
+@given(matrices)
+def test_what_a_zero_leaves_out_is_a_column_more(matrix):
+    blocks = quantise_to_four_bits(matrix)
+    packed, count = with_rests(blocks), matrix.shape[1] // BLOCK
+    codes, zeros = unpacked(packed.codes), unpacked(packed.zeros)[:, : packed.scales.shape[1]]
+    values = (codes - zeros[..., None]) * packed.scales[..., None]
+    weights = values[:, :count].reshape(matrix.shape)
+    for_means = values[:, count:].reshape(len(matrix), -1)[:, :count]
+    whole = weights + np.repeat(for_means / BLOCK, BLOCK, axis=1)
+    half_a_step = packed.scales[:, count:].max(axis=1, keepdims=True) / (2 * BLOCK)
+    assert (np.abs(whole - restore_four_bits(blocks)) <= half_a_step * 1.001 + 1e-4).all()
 
 
 def test_fewer_bits_take_fewer_bytes():

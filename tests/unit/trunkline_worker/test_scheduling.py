@@ -16,8 +16,8 @@ GREEDY = SamplingOptions(temperature=0)
 class Counting(FakeDecoder):
     """Notes what each step did."""
 
-    def __init__(self) -> None:
-        super().__init__(SLOTS, SLOT_TOKENS, blocks=6)
+    def __init__(self, least_rows: int) -> None:
+        super().__init__(SLOTS, SLOT_TOKENS, blocks=6, least_rows=least_rows)
         self.read_tokens = 0
         self.decoded_rows = 0
 
@@ -32,9 +32,11 @@ class Counting(FakeDecoder):
 
 
 class Scheduling(RuleBasedStateMachine):
+    least_rows = 1
+
     def __init__(self) -> None:
         super().__init__()
-        self.clock, self.runtime = ManualClock(), Counting()
+        self.clock, self.runtime = ManualClock(), Counting(self.least_rows)
         config = BatchConfig(chunk_tokens=CHUNK, promote_s=5.0)
         self.batch = Batcher(self.runtime, ByteCodec(), frozenset({EOS_ID}), config, self.clock)
         self.asked: dict[str, GenerationRequest] = {}
@@ -127,5 +129,13 @@ class Scheduling(RuleBasedStateMachine):
                 assert self.texts[key] == bytes(self.asked[key[0]].prompt_ids[:-1]).decode()
 
 
+class SchedulingByPairs(Scheduling):
+    """A model that runs a lone answer on two slots."""
+
+    least_rows = 2
+
+
 TestScheduling = Scheduling.TestCase
+TestSchedulingByPairs = SchedulingByPairs.TestCase
 TestScheduling.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestSchedulingByPairs.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

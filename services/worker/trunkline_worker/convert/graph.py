@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from trunkline_kit.errors import ModelError
-from trunkline_worker.convert.precision import BLOCK, F32, Blocks, Precision, quantise, quantise_to_four_bits
+from trunkline_worker.convert.precision import (
+    BLOCK,
+    F32,
+    Blocks,
+    Precision,
+    quantise,
+    quantise_to_four_bits,
+    with_rests,
+)
 
 MICROSOFT = "com.microsoft"
 """Domain of ONNX Runtime's fused operators."""
@@ -24,7 +32,7 @@ _INLINE_BYTES = 1024
 """Tensors below this stay in model.onnx; larger ones go to model.onnx.data and are mapped, not read."""
 
 Array: TypeAlias = NDArray[Any]
-Attribute: TypeAlias = int | float | str
+Attribute: TypeAlias = int | float | str | list[int]
 Dimension: TypeAlias = int | str
 
 
@@ -110,28 +118,16 @@ class GraphBuilder:
         return self._product(inputs, f"{name}.out", shape, bits=8)
 
     def _four_bit_linear(self, x: str, name: str, weight: F32, bias: F32 | None) -> str:
-        """The product with the codes, and with each block's middle: every block's sum of x times its middle."""
-        blocks = quantise_to_four_bits(weight)
-        codes, scales = self.constant(f"{name}.codes", blocks.packed), self.constant(f"{name}.scales", blocks.scales)
-        inputs = [x, codes, scales]
+        """One product with the codes and with what they leave out, by the mean of every block of x."""
+        blocks = with_rests(quantise_to_four_bits(weight))
+        rows, columns = weight.shape
+        means = self.node("AveragePool", [x], f"{name}.means", kernel_shape=[BLOCK], strides=[BLOCK])
+        extended = self.node("Concat", [x, means], f"{name}.extended", axis=-1)
+        parts = (("codes", blocks.codes), ("scales", blocks.scales), ("zeros", blocks.zeros))
+        inputs = [extended, *(self.constant(f"{name}.{part}", array) for part, array in parts)]
         if bias is not None:
-            inputs += ["", "", self.constant(f"{name}.bias", bias)]
-        rough = self._product(inputs, f"{name}.rough", weight.shape, bits=4)
-        middles = self._middles_product(x, name, blocks.middles)
-        return self.node("Add", [rough, middles], f"{name}.out")
-
-    def _middles_product(self, x: str, name: str, middles: F32) -> str:
-        """Each block's sum of x by its middle, at 8 bits: rows of x stay independent, which a Gemm's do not."""
-        count = middles.shape[1]
-        spare = -count % BLOCK
-        parts = self.node("Reshape", [x, self.integers(0, 0, count, BLOCK)], f"{name}.parts")
-        sums = self.node("ReduceSum", [parts, self.integers(-1)], f"{name}.sums", keepdims=0)
-        if spare:
-            sums = self.node("Pad", [sums, self.integers(0, 0, 0, 0, 0, spare)], f"{name}.padded")
-        padded = np.pad(middles, ((0, 0), (0, spare)))
-        return self.quantised_linear(
-            sums, f"{name}.middle", self.blocks(f"{name}.middle", quantise(padded)), padded.shape
-        )
+            inputs += ["", self.constant(f"{name}.bias", bias)]
+        return self._product(inputs, f"{name}.out", (rows, columns + columns // BLOCK), bits=4)
 
     def _product(self, inputs: list[str], output: str, shape: tuple[int, ...], bits: int) -> str:
         return self.node(

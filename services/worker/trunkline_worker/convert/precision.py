@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from msgspec import Struct
@@ -71,14 +71,27 @@ def quantise(weight: F32) -> Blocks:
 
 
 class FourBitBlocks(Struct, frozen=True):
-    """A matrix of `rows` by `blocks * 32`: value = scale * (code - 8) + middle."""
+    """A matrix of `rows` by `blocks * 32`: value = scale * (code - zero) + rest, codes and zeros from 0 to 15."""
 
-    packed: NDArray[np.uint8]
-    """Two codes a byte, the earlier one in the lower half; shape [rows, blocks, 16]."""
+    codes: NDArray[np.uint8]
+    """Shape [rows, blocks, 32]."""
     scales: F32
     """Shape [rows, blocks]."""
-    middles: F32
-    """What code 8 stands for; shape [rows, blocks]."""
+    zeros: NDArray[np.uint8]
+    """The code that stands for what is nearest to nothing; shape [rows, blocks]."""
+    rests: F32
+    """What that code really stands for; shape [rows, blocks]. Left out, they would be most of what is lost."""
+
+
+class PackedBlocks(Struct, frozen=True):
+    """What MatMulNBits takes of 4 bits."""
+
+    codes: NDArray[np.uint8]
+    """Two a byte, the earlier one in the lower half; shape [rows, blocks, 16]."""
+    scales: F32
+    """Shape [rows, blocks]."""
+    zeros: NDArray[np.uint8]
+    """Packed as codes are; shape [rows, blocks halved, rounded up]."""
 
 
 def quantise_to_four_bits(weight: F32) -> FourBitBlocks:
@@ -96,10 +109,38 @@ def quantise_to_four_bits(weight: F32) -> FourBitBlocks:
         np.take_along_axis(np.stack([getattr(fit, part) for fit in fits]), best, axis=0)[0]
         for part in ("scale", "middle")
     )
-    codes = _codes(blocks, scales, middles)
-    whole = (codes + _FOUR_BITS_ZERO).astype(np.uint8)
+    codes = _codes(blocks, scales, middles) + _FOUR_BITS_ZERO
+    zeros = np.clip(np.rint(_FOUR_BITS_ZERO - middles / scales), 0, _FOUR_BITS_LARGEST)
+    return FourBitBlocks(
+        codes=codes.astype(np.uint8),
+        scales=scales[..., 0],
+        zeros=zeros[..., 0].astype(np.uint8),
+        rests=(middles - scales * (_FOUR_BITS_ZERO - zeros))[..., 0],
+    )
+
+
+def with_rests(blocks: FourBitBlocks) -> PackedBlocks:
+    """The same, with a column more for each block of a row: by what its inputs' mean is to be multiplied.
+
+    That is 32 times the block's rest, in 4 bits about zero.
+    """
+    rows, count = blocks.rests.shape
+    means = np.pad(blocks.rests * np.float32(BLOCK), ((0, 0), (0, -count % BLOCK))).reshape(rows, -1, BLOCK)
+    scales = np.maximum(np.abs(means).max(axis=-1) * np.float32(2 / _FOUR_BITS_LARGEST), np.float32(_SMALLEST_SCALE))
+    codes = np.clip(np.rint(means / scales[..., None]) + _FOUR_BITS_ZERO, 0, _FOUR_BITS_LARGEST)
+    zeros = np.concatenate([blocks.zeros, np.full_like(scales, _FOUR_BITS_ZERO)], axis=1)
+    return PackedBlocks(
+        codes=_packed(np.concatenate([blocks.codes, codes], axis=1)),
+        scales=np.concatenate([blocks.scales, scales], axis=1),
+        zeros=_packed(np.pad(zeros, ((0, 0), (0, zeros.shape[1] % 2)))),
+    )
+
+
+def _packed(codes: NDArray[Any]) -> NDArray[np.uint8]:
+    """Two numbers of the last axis a byte, the earlier one in the lower half."""
+    whole = codes.astype(np.uint8)
     packed: NDArray[np.uint8] = np.bitwise_or(whole[..., 0::2], np.left_shift(whole[..., 1::2], 4), dtype=np.uint8)
-    return FourBitBlocks(packed=packed, scales=scales[..., 0], middles=middles[..., 0])
+    return packed
 
 
 class _Fit(Struct, frozen=True):
@@ -130,6 +171,6 @@ def restore(blocks: Blocks) -> F32:
 
 def restore_four_bits(blocks: FourBitBlocks) -> F32:
     """The float32 matrix that `blocks` stand for."""
-    halves = np.stack([blocks.packed & 15, blocks.packed >> 4], axis=-1).reshape(*blocks.scales.shape, BLOCK)
-    values = (halves.astype(np.float32) - _FOUR_BITS_ZERO) * blocks.scales[..., None] + blocks.middles[..., None]
+    values = (blocks.codes.astype(np.float32) - blocks.zeros[..., None]) * blocks.scales[..., None]
+    values += blocks.rests[..., None]
     return np.ascontiguousarray(values.reshape(blocks.scales.shape[0], -1), dtype=np.float32)

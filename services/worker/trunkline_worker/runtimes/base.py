@@ -13,6 +13,11 @@ from trunkline_worker.utilisation import ModelCost
 Logits: TypeAlias = NDArray[np.float32]
 
 
+def with_spare(slots: int) -> int:
+    """Slots to have memory for, so that a lone answer may run on two while a prompt is read behind them."""
+    return max(slots, min(slots + 1, 3))
+
+
 class DecoderRuntime(Protocol):
     """Runs one decoder over `slots` sequences of at most `slot_tokens` tokens each. For one thread only."""
 
@@ -27,6 +32,11 @@ class DecoderRuntime(Protocol):
     blocks: int
     """Blocks of `block_tokens` tokens that can be kept beside the slots; 0 where nothing can."""
 
+    least_rows: int
+    """Slots that one answer's `decode` runs on: 2 where a row alone is computed in another way than rows together.
+
+    Slot 1 is overwritten then, so there is one slot more than `slots` where those would be too few.
+    """
     verify_tokens: int
     """Tokens of one run of `verify`; 0 where that cannot be done."""
 

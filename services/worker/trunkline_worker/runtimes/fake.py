@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trunkline_kit.errors import Internal
-from trunkline_worker.runtimes.base import Logits
+from trunkline_worker.runtimes.base import Logits, with_spare
 from trunkline_worker.tokenizer import ChatMessage
 from trunkline_worker.utilisation import ModelCost
 
@@ -59,12 +59,20 @@ class FakeDecoder:
     cost: ModelCost | None = None
     block_tokens = 16
 
-    def __init__(self, slots: int = 8, slot_tokens: int = 512, blocks: int = 64, verify_tokens: int = 0) -> None:
+    def __init__(
+        self,
+        slots: int = 8,
+        slot_tokens: int = 512,
+        blocks: int = 64,
+        verify_tokens: int = 0,
+        least_rows: int = 1,
+    ) -> None:
         self.slots = slots
+        self.least_rows = least_rows
         self.slot_tokens = slot_tokens
         self.blocks = blocks
         self.verify_tokens = verify_tokens
-        self._kept: list[list[int]] = [[] for _ in range(slots)]
+        self._kept: list[list[int]] = [[] for _ in range(with_spare(slots))]
         self._blocks: list[list[int]] = [[] for _ in range(blocks)]
 
     def prefill(self, slot: int, ids: Sequence[int], past: int) -> Logits:
@@ -74,6 +82,8 @@ class FakeDecoder:
     def decode(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
         for slot, (token_id, length) in enumerate(zip(ids, lengths, strict=True)):
             self._append(slot, [token_id], length - 1)
+        if len(ids) < self.least_rows:
+            self._kept[1] = [*ids]
         return np.stack([self._logits(slot) for slot in range(len(ids))])
 
     def verify(self, ids: Sequence[int], past: int) -> Logits:
