@@ -172,6 +172,7 @@ async def test_a_primary_dies_under_load(open_gates, cluster, lags):
     assert lost >= 100 or not lags
     # By a gateway with more patience: what a busy machine answers late is counted and told to nobody.
     calm = await open_gates(1)
+    await until(lambda: serves(calm[0], "acme"))
     after = sum([admitted(await burst(calm, demand(rules), 250)) for _ in range(limit // 250)])
     assert kept + after == limit
     assert before + after <= limit + max(0, lost)
