@@ -101,20 +101,32 @@ def test_pieces_of_any_ids_are_the_whole(codec, ids):
     assert "".join(stream.push([token]) for token in ids) + stream.flush() == codec.decode(ids)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.9])
-def test_answers_do_not_depend_on_the_company(small, codec, temperature):
-    requests = [
+def in_company(count, temperature):
+    return [
         GenerationRequest(
             request_id=str(index),
             prompt_ids=tuple(case["prompt_ids"]),
             sampling=SamplingOptions(temperature=temperature, top_p=0.95, seed=index),
             max_tokens=8 + 3 * index,
         )
-        for index, case in enumerate(CASES[:12])
+        for index, case in enumerate(CASES[:count])
     ]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_answers_do_not_depend_on_the_company(small, codec, temperature):
+    requests = in_company(12, temperature)
     alone = generate(small, codec, requests, slots=1)
     for slots in (4, 8):
         assert generate(small, codec, requests, slots=slots) == alone
+
+
+def test_nor_do_they_where_a_lone_row_takes_another_kernel(codec):
+    home, requests = require_model(SMOLLM2.name, Precision.Q4), in_company(6, 0.9)
+    smaller = open_model(home, SMOLLM2.name, Precision.Q4)
+    alone = generate(smaller, codec, requests, slots=1)
+    for slots in (2, 4):
+        assert generate(smaller, codec, requests, slots=slots) == alone
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
