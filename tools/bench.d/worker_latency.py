@@ -1,7 +1,7 @@
 """Time between tokens of running answers while 1,024-token prompts are read, in shrinking chunks and in whole ones.
 
 Seven answers decode all the time. First nothing else happens (idle), then three prompts come, one after the other:
-read in chunks that follow the length of a decode step (`decode_wait_steps` 1.5), then in whole chunks of 256 tokens.
+read in chunks that follow the length of a decode step (`--wait-steps`), then in whole chunks of 256 tokens.
 """
 
 import argparse
@@ -70,9 +70,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tools/bench worker_latency", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--home", type=Path, default=Path.home() / ".cache" / "trunkline-test", help="prepared models")
+    usual = BatchConfig().wait_steps
+    parser.add_argument("--wait-steps", type=float, default=usual, metavar="N", help=f"decode_wait_steps ({usual})")
     options = parser.parse_args(argv)
     decoder = load_decoder(prepare(SMOLLM2.name, options.home), WorkerConfig(listen="local:bench", home=options.home))
-    shrinking = measure(decoder, BatchConfig().wait_steps)
+    shrinking = measure(decoder, options.wait_steps)
     whole = measure(decoder, WHOLE_CHUNKS)
     if options.json:
         print(json.dumps({"shrinking": shrinking, "whole": whole}))

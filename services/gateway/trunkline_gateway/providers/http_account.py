@@ -64,16 +64,15 @@ class JsonBody(Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """The whole of it, for the client's own messages."""
-        slices = (self._body,) if isinstance(self._body, bytes) else self._body.slices()
-        return b"".join(slices).decode(encoding, errors)
+        return b"".join(self._slices()).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """A large one is written no faster than the provider takes it."""
-        if isinstance(self._body, bytes):
-            await writer.write(self._body)
-            return
-        for piece in self._body.slices():
+        for piece in self._slices():
             await writer.write(piece)
+
+    def _slices(self) -> Iterable[bytes | memoryview]:
+        return (self._body,) if isinstance(self._body, bytes) else self._body.slices()
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002
         """The head goes with the first bytes of the body, so this is when anything is sent at all."""

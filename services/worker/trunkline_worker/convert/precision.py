@@ -32,11 +32,7 @@ class Precision(StrEnum):
     Q8 = "q8"
     """Fastest on a CPU, next to exact; the default."""
     Q4 = "q4"
-    """Smallest: two thirds of q8. Embedding and head stay at 8 bits.
-
-    An answer that decodes alone may differ from the same one in company: ONNX Runtime's 4-bit kernel for one row adds
-    up in another order than that for several (1.31, AVX2).
-    """
+    """Smallest: two thirds of q8. Embedding and head stay at 8 bits."""
 
     @property
     def weight_bytes(self) -> float:
@@ -44,8 +40,8 @@ class Precision(StrEnum):
         return _WEIGHT_BYTES[self]
 
 
-_WEIGHT_BYTES = {Precision.F32: 4.0, Precision.F16: 2.0, Precision.Q8: 1.125, Precision.Q4: 0.67}
-"""Of q4: a code, a block's float32 scale, its middle in 8 bits. The 8 bits of embedding and head come on top."""
+_WEIGHT_BYTES = {Precision.F32: 4.0, Precision.F16: 2.0, Precision.Q8: 1.125, Precision.Q4: 0.66}
+"""Of q4: a code, a block's float32 scale and zero, its rest's column. Embedding's and head's 8 bits come on top."""
 
 
 class Blocks(Struct, frozen=True):

@@ -74,7 +74,6 @@ class OnnxDecoder:
         self._logits: NDArray[Any] = np.zeros((shape.slots, 1, self.vocabulary_size), graph.element)
         self._places = np.arange(self.slot_tokens)
         self._bindings: dict[tuple[int, int], onnxruntime.IOBinding] = {}
-        self.least_rows = 1
         self.least_rows = 1 if self._is_same_alone() else 2
         verifier = open_verifier(folder, self._kv, shape, config) if slots.speculation else None
         self._verifier = verifier if verifier is not None and verifier.agrees(self._copied) else None
@@ -111,8 +110,8 @@ class OnnxDecoder:
 
         Some kernels add up in another order for a single row, such as those for 4 bits.
         """
-        alone, beside = self._copied([_TRIED_ID], [1]), self._copied([_TRIED_ID] * 2, [1, 1])
-        return bool((alone[0] == beside[0]).all())
+        alone, beside = (self._run(0, np.full((rows, 1), _TRIED_ID), np.ones(rows, int))[0].copy() for rows in (1, 2))
+        return bool((alone == beside).all())
 
     def _copied(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
         return self.decode(ids, lengths).copy()
