@@ -252,6 +252,16 @@ def test_a_gpu_worker_gets_its_image_device_and_place(helm, tmp_path):
     assert rendered_settings(documents, tmp_path).workers["all-minilm-l6-v2"].device == "cpu"
 
 
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [({}, []), ({"variant": "q8"}, ["--variant", "q8"]), ({"device": "cuda"}, ["--variant", "f16"])],
+)
+def test_a_model_is_prepared_in_the_variant_that_its_worker_opens(helm, settings, asked):
+    documents = helm.render({"workers": {"all-minilm-l6-v2": {"settings": settings}}})
+    spec = named(documents, "Deployment", "demo-trunkline-worker-all-minilm-l6-v2")["spec"]["template"]["spec"]
+    assert spec["initContainers"][0]["args"] == ["models", "prepare", "all-minilm-l6-v2", *asked]
+
+
 def test_a_model_of_ones_own_is_not_downloaded(helm):
     documents = helm.render(OWN_MODEL)
     spec = named(documents, "Deployment", "demo-trunkline-worker-smollm2-135m-instruct")["spec"]["template"]["spec"]

@@ -134,11 +134,14 @@ livenessProbe:
 {{/* Downloads and converts the model once, into the volume. A `path:` model is brought along in the claim. */}}
 {{- define "trunkline.modelPreparation" -}}
 {{- $settings := include "trunkline.workerSettings" .values | fromJson -}}
+{{- $auto := ternary "f16" "auto" (eq (default "cpu" $settings.device) "cuda") -}}
+{{- $asked := ternary $auto $settings.variant (has $settings.variant (list nil "" "auto")) -}}
+{{- $variant := ternary (list) (list "--variant" $asked) (eq $asked "auto") -}}
 {{- if not (hasPrefix "path:" $settings.model) -}}
 initContainers:
   - name: prepare-model
     {{- include "trunkline.container" . | nindent 4 }}
-    args: {{ toJson (list "models" "prepare" $settings.model "--variant" (default "q8" $settings.variant)) }}
+    args: {{ toJson (concat (list "models" "prepare" $settings.model) $variant) }}
     resources:
       requests: {cpu: 500m, memory: 1Gi}
       limits: {memory: 2Gi}

@@ -10,8 +10,9 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model: str = "smollm2-135m-instruct"
     """A name from `trunkline models list`, or `path:/folder` with model.onnx, tokenizer.json and genai_config.json."""
-    variant: Annotated[str, Meta(pattern="^(q8|q4|f32|f16)$")] = "q8"
-    """How weights are stored: `trunkline models compare` says what each costs and loses."""
+    variant: Annotated[str, Meta(pattern="^(auto|q8|q4|f32|f16)$")] = "auto"
+    """How weights are stored: `trunkline models compare` says what each costs and loses. `auto` is what the catalogue
+    says of the model, or what one's own was prepared as; f16 on a GPU."""
     device: Annotated[str, Meta(pattern="^(cpu|cuda)$")] = "cpu"
     """`cuda` refuses to start where the CUDA provider does not load."""
     slots: Annotated[int, Meta(ge=1, le=256)] = 8

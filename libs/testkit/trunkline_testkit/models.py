@@ -18,8 +18,11 @@ def models_home() -> Path:
     return Path(chosen) if chosen else Path.home() / ".cache" / "trunkline-test"
 
 
-def require_model(name: str, variant: Precision = Precision.Q8) -> Path:
-    """The home with that model in it, prepared if it is not. Skips without a network on a laptop, fails under CI."""
+def require_model(name: str, variant: Precision | None = None) -> Path:
+    """The home with that model in it, in its own variant unless told; prepared if it is not.
+
+    Skips without a network on a laptop, fails under CI.
+    """
     home = models_home()
     home.mkdir(parents=True, exist_ok=True)
     try:

@@ -31,7 +31,8 @@ class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where prepared models are."""
     model: str = "smollm2-135m-instruct"
     """A name of the catalogue, `path:FOLDER`, or `fake:` for the model without weights."""
-    variant: Precision = Precision.Q8
+    variant: Precision | None = None
+    """None for what the catalogue says of the model, or what one's own was prepared as."""
     slots: SlotConfig = SlotConfig()
     session: SessionConfig = SessionConfig()
     batch: BatchConfig = BatchConfig()
@@ -59,7 +60,7 @@ class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             listen=listen,
             home=home,
             model=worker.model,
-            variant=Precision(worker.variant),
+            variant=variant_of(worker),
             slots=SlotConfig(
                 slots=worker.slots,
                 slot_tokens=worker.slot_tokens,
@@ -78,3 +79,10 @@ class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             drain_grace_s=drain_grace_s,
             stall_s=worker.stall_s,
         )
+
+
+def variant_of(worker: Worker) -> Precision | None:
+    """What `variant:` asks for; None leaves it to the model. CUDA's attention kernels take no other than f16."""
+    if worker.variant != "auto":
+        return Precision(worker.variant)
+    return Precision.F16 if worker.device == Device.CUDA else None

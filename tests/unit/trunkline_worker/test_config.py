@@ -5,7 +5,7 @@ import pytest
 from trunkline_kit.errors import ConfigError
 from trunkline_kit.settings import Server, Settings
 from trunkline_kit.workers import Worker
-from trunkline_worker.config import WorkerConfig
+from trunkline_worker.config import WorkerConfig, variant_of
 from trunkline_worker.convert.precision import Precision
 from trunkline_worker.runtimes.session import Device
 from trunkline_worker.serving_metrics import Objectives
@@ -44,6 +44,19 @@ def test_the_files_words_become_the_workers():
         Peaks(flops_per_s=3, bytes_per_s=4),
     )
     assert WorkerConfig.from_settings(settings, "w", listen="local:x", home=Path("/h")).listen == "local:x"
+
+
+@pytest.mark.parametrize(
+    ("worker", "variant"),
+    [
+        (Worker(), None),
+        (Worker(device="cuda"), Precision.F16),
+        (Worker(variant="q8"), Precision.Q8),
+        (Worker(variant="q8", device="cuda"), Precision.Q8),
+    ],
+)
+def test_who_names_no_variant_leaves_it_to_the_model_or_the_device(worker, variant):
+    assert variant_of(worker) is variant
 
 
 def test_a_name_that_is_not_there():

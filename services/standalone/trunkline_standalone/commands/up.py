@@ -35,6 +35,7 @@ from trunkline_standalone.key import OwnerKey, ensure_key, ensure_pepper
 from trunkline_standalone.metrics import Merged
 from trunkline_standalone.preparation import Wanted, prepare_all, wanted
 from trunkline_standalone.stores import StoreUrls, open_stores, store_urls
+from trunkline_worker.config import variant_of
 
 OWNER_KEY_ID = "owner"
 SPACE_BYTES = 256 << 20
@@ -130,7 +131,8 @@ def free_address(address: str) -> str:
 def models_of(settings: Settings, home: Path) -> list[Wanted]:
     """The models by name that the local workers run: the catalogue's, and those of one's own in `home`."""
     workers = [local.worker for local in local_workers(settings)]
-    return [wanted(worker.model, worker.variant, home) for worker in workers if not worker.model.startswith(_OWN_MODEL)]
+    named = [worker for worker in workers if not worker.model.startswith(_OWN_MODEL)]
+    return [wanted(worker.model, variant_of(worker), home) for worker in named]
 
 
 async def serve(plan: Plan) -> None:

@@ -30,9 +30,9 @@ class Precision(StrEnum):
     F16 = "f16"
     """For CUDA, whose attention kernels take no float32."""
     Q8 = "q8"
-    """Fastest on a CPU, next to exact; the default."""
+    """Next to exact whatever the weights were."""
     Q4 = "q4"
-    """Smallest: two thirds of q8. Embedding and head stay at 8 bits."""
+    """Smallest and fastest on a CPU, and next to exact for weights that had 4 bits. Embedding and head have 8."""
 
     @property
     def weight_bytes(self) -> float:
@@ -40,8 +40,8 @@ class Precision(StrEnum):
         return _WEIGHT_BYTES[self]
 
 
-_WEIGHT_BYTES = {Precision.F32: 4.0, Precision.F16: 2.0, Precision.Q8: 1.125, Precision.Q4: 0.66}
-"""Of q4: a code, a block's float32 scale and zero, its rest's column. Embedding's and head's 8 bits come on top."""
+_WEIGHT_BYTES = {Precision.F32: 4.0, Precision.F16: 2.0, Precision.Q8: 1.125, Precision.Q4: 0.71}
+"""Of q4: a code, a block's float32 scale and zero, its rest's columns. Embedding's and head's 8 bits come on top."""
 
 
 class Blocks(Struct, frozen=True):
@@ -79,15 +79,16 @@ class FourBitBlocks(Struct, frozen=True):
     """What that code really stands for; shape [rows, blocks]. Left out, they would be most of what is lost."""
 
 
-class PackedBlocks(Struct, frozen=True):
-    """What MatMulNBits takes of 4 bits."""
+class ExtendedBlocks(Struct, frozen=True):
+    """What MatMulNBits takes of 4 bits, for an input that has its blocks' means behind it, `copies` times over."""
 
+    copies: int
     codes: NDArray[np.uint8]
-    """Two a byte, the earlier one in the lower half; shape [rows, blocks, 16]."""
+    """Two a byte, the earlier one in the lower half; shape [rows, blocks and those of the means, 16]."""
     scales: F32
-    """Shape [rows, blocks]."""
+    """Shape [rows, blocks and those of the means]."""
     zeros: NDArray[np.uint8]
-    """Packed as codes are; shape [rows, blocks halved, rounded up]."""
+    """Packed as codes are; shape [rows, the same halved, rounded up]."""
 
 
 def quantise_to_four_bits(weight: F32) -> FourBitBlocks:
@@ -115,20 +116,44 @@ def quantise_to_four_bits(weight: F32) -> FourBitBlocks:
     )
 
 
-def with_rests(blocks: FourBitBlocks) -> PackedBlocks:
-    """The same, with a column more for each block of a row: by what its inputs' mean is to be multiplied.
+def with_rests(blocks: FourBitBlocks) -> ExtendedBlocks:
+    """The same, with columns behind it that the means of the input's blocks are multiplied by.
 
-    That is 32 times the block's rest, in 4 bits about zero.
+    A mean's column has 32 times what its block leaves out, in 4 bits about zero, and one of its later copies what those
+    4 bits leave out. The two never share a block, whose scale would be too coarse for the second; so the means are
+    repeated until one of each stands behind the last block of the first ones.
     """
     rows, count = blocks.rests.shape
-    means = np.pad(blocks.rests * np.float32(BLOCK), ((0, 0), (0, -count % BLOCK))).reshape(rows, -1, BLOCK)
-    scales = np.maximum(np.abs(means).max(axis=-1) * np.float32(2 / _FOUR_BITS_LARGEST), np.float32(_SMALLEST_SCALE))
-    codes = np.clip(np.rint(means / scales[..., None]) + _FOUR_BITS_ZERO, 0, _FOUR_BITS_LARGEST)
-    zeros = np.concatenate([blocks.zeros, np.full_like(scales, _FOUR_BITS_ZERO)], axis=1)
-    return PackedBlocks(
-        codes=_packed(np.concatenate([blocks.codes, codes], axis=1)),
-        scales=np.concatenate([blocks.scales, scales], axis=1),
+    behind = -(-count // BLOCK) * BLOCK
+    copies = -(-(behind + count) // count)
+    width = -(-copies * count // BLOCK) * BLOCK
+    coarse = np.zeros((rows, width), np.float32)
+    coarse[:, :count] = blocks.rests * np.float32(BLOCK)
+    first = _about_zero(coarse)
+    left = coarse - restore_four_bits(first)
+    fine = np.zeros_like(coarse)
+    fine[:, behind : behind + count] = np.take(left, np.arange(behind, behind + count) % count, axis=1)
+    second = _about_zero(fine)
+    at = behind // BLOCK
+    zeros = np.concatenate([blocks.zeros, first.zeros], axis=1)
+    return ExtendedBlocks(
+        copies=copies,
+        codes=_packed(np.concatenate([blocks.codes, first.codes[:, :at], second.codes[:, at:]], axis=1)),
+        scales=np.concatenate([blocks.scales, first.scales[:, :at], second.scales[:, at:]], axis=1),
         zeros=_packed(np.pad(zeros, ((0, 0), (0, zeros.shape[1] % 2)))),
+    )
+
+
+def _about_zero(weight: F32) -> FourBitBlocks:
+    """Blocks whose code 8 stands for 0 and nothing is left out on purpose."""
+    blocks = weight.reshape(weight.shape[0], -1, BLOCK)
+    scales = np.maximum(np.abs(blocks).max(axis=-1) * np.float32(2 / _FOUR_BITS_LARGEST), np.float32(_SMALLEST_SCALE))
+    codes = np.clip(np.rint(blocks / scales[..., None]) + _FOUR_BITS_ZERO, 0, _FOUR_BITS_LARGEST)
+    return FourBitBlocks(
+        codes=codes.astype(np.uint8),
+        scales=scales,
+        zeros=np.full(scales.shape, _FOUR_BITS_ZERO, np.uint8),
+        rests=np.zeros_like(scales),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from trunkline_kit.errors import ConfigError, ModelError
+from trunkline_worker.runtimes.huge_pages import on_huge_pages
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -73,7 +74,8 @@ def _open(
     if provider not in onnxruntime.get_available_providers():
         raise ConfigError(f"this ONNX Runtime has no {provider}; install the extra `gpu` or set device: cpu")
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=_providers(config))
+        with on_huge_pages():
+            session = onnxruntime.InferenceSession(graph, options, providers=_providers(config))
     except (
         native.Fail,
         native.InvalidArgument,

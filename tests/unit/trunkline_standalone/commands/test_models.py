@@ -56,7 +56,7 @@ def test_a_list_for_programs(tmp_path, capsys):
 
 def test_a_list_for_pipes(tmp_path, capsys):
     run_list(tmp_path, as_json=False)
-    assert "smollm2-135m-instruct\tq8\tgenerate\tnot prepared\n" in capsys.readouterr().out
+    assert "smollm2-135m-instruct\tq4\tgenerate\tnot prepared\n" in capsys.readouterr().out
 
 
 def test_nothing_to_verify(tmp_path):
