@@ -1,8 +1,11 @@
 """llama.cpp's side of the worker benchmark; runs in an environment with llama-cpp-python and prints JSON.
 
+It does what the engine beside it does: every token is chosen (greedily) and made text, and goes into the next step.
+
 usage: _llama.py GGUF ROUNDS NEW_TOKENS THREADS
 """
 
+import ctypes
 import json
 import statistics
 import sys
@@ -13,6 +16,7 @@ from typing import Any
 import llama_cpp
 
 SLOTS = 8
+PIECE_BYTES = 256
 CONTEXT_TOKENS = 8192
 PREFILLS = (128, 512)
 BATCHES = (1, 4, 8)
@@ -32,6 +36,9 @@ class Llama:
         self.context = llama_cpp.llama_init_from_model(self.model, options)
         self.memory: Any = llama_cpp.llama_get_memory(self.context)
         self.batch = llama_cpp.llama_batch_init(512, 0, 1)
+        self.vocabulary = llama_cpp.llama_model_get_vocab(self.model)
+        self.greedy = llama_cpp.llama_sampler_init_greedy()
+        self.piece = ctypes.create_string_buffer(PIECE_BYTES)
 
     def run(self, tokens: Sequence[tuple[int, int, int, bool]]) -> None:
         """Decode (token, position, sequence, wants logits)."""
@@ -46,6 +53,12 @@ class Llama:
         if status != 0:
             raise SystemExit(f"llama_decode returned {status}")
 
+    def choose(self, index: int) -> int:
+        """The most likely token after the one at `index` of the last batch."""
+        token: int = llama_cpp.llama_sampler_sample(self.greedy, self.context, index)
+        llama_cpp.llama_token_to_piece(self.vocabulary, token, self.piece, PIECE_BYTES, 0, True)
+        return token
+
     def clear(self) -> None:
         llama_cpp.llama_memory_clear(self.memory, True)
 
@@ -58,12 +71,14 @@ class Llama:
 
     def decode_rate(self, rows: int, new_tokens: int) -> float:
         self.clear()
+        tokens: list[int] = []
         for row in range(rows):
             self.run([(1000 + index, index, row, index == 32) for index in range(33)])
+            tokens.append(self.choose(32))
         started_s = time.perf_counter()
         for step in range(new_tokens - 1):
-            self.run([(1000 + row, 33 + step, row, True) for row in range(rows)])
-            llama_cpp.llama_get_logits(self.context)
+            self.run([(token, 33 + step, row, True) for row, token in enumerate(tokens)])
+            tokens = [self.choose(index) for index in range(rows)]
         return rows * (new_tokens - 1) / (time.perf_counter() - started_s)
 
     def ragged_rate(self, together: int) -> float:
@@ -71,19 +86,20 @@ class Llama:
         self.clear()
         waiting = list(enumerate(RAGGED))
         free = list(range(together))
-        running: dict[int, tuple[int, int]] = {}
+        running: dict[int, tuple[int, int, int]] = {}
         started_s = time.perf_counter()
         while waiting or running:
             while waiting and free:
                 sequence = free.pop()
                 number, (prompt, new) = waiting.pop(0)
                 self.run([(1000 + number + index, index, sequence, index == prompt - 1) for index in range(prompt)])
-                llama_cpp.llama_get_logits(self.context)
-                running[sequence] = prompt, new - 1
-            self.run([(1000 + sequence, position, sequence, True) for sequence, (position, _) in running.items()])
-            llama_cpp.llama_get_logits(self.context)
-            running = {sequence: (position + 1, left - 1) for sequence, (position, left) in running.items()}
-            for sequence in [one for one, (_, left) in running.items() if left == 0]:
+                running[sequence] = self.choose(prompt - 1), prompt, new - 1
+            self.run([(token, position, sequence, True) for sequence, (token, position, _) in running.items()])
+            running = {
+                sequence: (self.choose(index), position + 1, left - 1)
+                for index, (sequence, (_, position, left)) in enumerate(running.items())
+            }
+            for sequence in [one for one, (_, _, left) in running.items() if left == 0]:
                 del running[sequence]
                 llama_cpp.llama_memory_seq_rm(self.memory, sequence, -1, -1)
                 free.append(sequence)

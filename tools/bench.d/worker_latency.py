@@ -1,7 +1,8 @@
 """Time between tokens of running answers while 1,024-token prompts are read, in shrinking chunks and in whole ones.
 
-Seven answers decode all the time. First nothing else happens (idle), then three prompts come, one after the other:
-read in chunks that follow the length of a decode step (`--wait-steps`), then in whole chunks of 256 tokens.
+Seven answers decode all the time. Nothing else happens (idle) before, between and after three prompts, so that the idle
+steps are of answers as long as the busy ones are of; a step grows with them. The prompts are read in chunks that follow
+the length of a decode step (`--wait-steps`), then in whole chunks of 256 tokens.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from trunkline_worker.config import WorkerConfig
 from trunkline_worker.generation import GenerationRequest, SamplingOptions
 from trunkline_worker.prepare import prepare
 
-ANSWERS, PROMPT_TOKENS, PROMPTS, IDLE_STEPS = 7, 1024, 3, 100
+ANSWERS, PROMPT_TOKENS, PROMPTS, IDLE_STEPS = 7, 1024, 3, 50
 WHOLE_CHUNKS = 1e9
 
 
@@ -48,10 +49,14 @@ def step_ms(batch: Batcher) -> tuple[float, bool]:
     return (time.perf_counter() - started_s) * 1000, any(delta.request_id == "long" for delta in made)
 
 
+def idle_ms(batch: Batcher) -> list[float]:
+    return [step_ms(batch)[0] for _ in range(IDLE_STEPS)]
+
+
 def measure(decoder: Decoder, wait_steps: float) -> dict[str, float]:
-    """The 99th percentiles of a step, idle and while the prompt is read, and the time to its first token."""
+    """The 99th percentiles of a step, idle and while a prompt is read, and the time to its first token."""
     batch = busy_batch(decoder, wait_steps)
-    idle = [step_ms(batch)[0] for _ in range(IDLE_STEPS)]
+    idle = idle_ms(batch)
     busy: list[float] = []
     for number in range(PROMPTS):
         batch.add(ask("long", PROMPT_TOKENS + number))
@@ -60,9 +65,10 @@ def measure(decoder: Decoder, wait_steps: float) -> dict[str, float]:
             duration_ms, done = step_ms(batch)
             busy.append(duration_ms)
         batch.cancel("long")
-    idle_ms, busy_ms = float(np.quantile(idle, 0.99)), float(np.quantile(busy, 0.99))
+        idle += idle_ms(batch)
+    idle_p99_ms, busy_p99_ms = float(np.quantile(idle, 0.99)), float(np.quantile(busy, 0.99))
     ratio = float(np.median(busy) / np.median(idle))
-    figures = {"idle_p99_ms": idle_ms, "busy_p99_ms": busy_ms, "p99_ratio": busy_ms / idle_ms}
+    figures = {"idle_p99_ms": idle_p99_ms, "busy_p99_ms": busy_p99_ms, "p99_ratio": busy_p99_ms / idle_p99_ms}
     return figures | {"median_ratio": ratio, "first_token_ms": sum(busy) / PROMPTS}
 
 

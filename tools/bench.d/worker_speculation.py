@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tools/bench worker_speculation", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--home", type=Path, default=Path.home() / ".cache" / "trunkline-test", help="prepared models")
-    parser.add_argument("--variant", default="q8", choices=[one.value for one in Precision])
+    parser.add_argument("--variant", default=SMOLLM2.default.value, choices=[one.value for one in Precision])
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="repeats of every figure (5)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 means one per core")
     options = parser.parse_args(argv)

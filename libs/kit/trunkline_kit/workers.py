@@ -25,7 +25,7 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Requests that may wait for a slot; one more is refused."""
     prefill_chunk_tokens: Annotated[int, Meta(ge=16)] = 256
     """A longer prompt is read in chunks of this size, decode steps in between."""
-    decode_wait_steps: Annotated[float, Meta(ge=0)] = 1.5
+    decode_wait_steps: Annotated[float, Meta(ge=0)] = 1.25
     """While answers decode, chunks shrink to what takes this many times a decode step; higher: first tokens sooner."""
     speculation: Annotated[str, Meta(pattern="^(auto|off)$")] = "auto"
     """Whether an answer that runs alone may be drafted from its prompt; exact, and used where it is faster. Takes the

@@ -45,7 +45,7 @@ class BatchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     chunk_tokens: int = 256
     """Prompt tokens that one step reads at most."""
-    wait_steps: float = 1.5
+    wait_steps: float = 1.25
     """While answers decode, what a step reads of prompts takes about this many times a decode step at most."""
     max_waiting: int = 256
     """Answers that may wait for a slot; more are refused."""
