@@ -4,7 +4,7 @@
 at one port and as an OpenAI server at another, both before the same engine, until it is killed.
 
 An engine does what `trunkline_worker.batching` does: one prompt is read at a time, in chunks that shrink to one and a
-half decode steps while others decode; all that have their first token make one more in each step. Its cache keeps
+quarter decode steps while others decode; all that have their first token make one more in each step. Its cache keeps
 blocks of 64 bytes, the least recently used first out. Four bytes are a token.
 """
 
@@ -28,7 +28,7 @@ from trunkline_kit.rpc import Net
 TOKENS_PER_S = 8000.0
 STEP_S, ROW_S = 0.010, 0.00025
 """A decode step: so long, and so much longer for each answer in it."""
-SLOTS, CHUNK_TOKENS, WAIT_STEPS = 16, 256, 1.5
+SLOTS, CHUNK_TOKENS, WAIT_STEPS = 16, 256, 1.25
 CACHE_TOKENS, MEMORY_TOKENS = 12_000, 60_000
 BLOCK_BYTES, TOKEN_BYTES = 64, 4
 SAID_EVERY = 8

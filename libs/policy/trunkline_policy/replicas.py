@@ -1,13 +1,19 @@
 """Which of several replicas of one model gets a request. Everything is counted in one unit, seconds of work.
 
-A replica's price is the time until it would have read this prompt: what it has still to read and this prompt, less what
-its prefix cache holds, by the speed at which it reads; what those wait longer who come after it; the wait for a slot,
-where all are taken; and a term that grows as its memory fills. Prompts that begin alike stay together as long as that
-saves more than the queue there costs, and a popular prefix spills over by itself. The other rules are
-there to compare with.
+A replica's price is the time until it would have read this prompt: what it has still to read and this prompt, less
+what its prefix cache holds, by the speed at which it reads; what all those wait longer who come after it; the wait for
+a slot, where all are taken; and a term that grows as its memory fills. Prompts that begin alike stay together as long
+as that saves more than the queue there costs, and a popular prefix spills over by itself. The other rules are there to
+compare with.
+
+What others wait longer is what makes the rule far-sighted. Those who come while this prompt is waited for and read wait
+for all of it, those who come later for less. So a long prompt goes where few others do, and a beginning stays at home
+the longer the busier all are, while on an idle fleet it is read where that is soonest.
 
 Sources: the sum of queue, tokens in flight and memory pressure is SMG's `least_load` (lightseekorg/smg, 2026-08); the
-prefix in the same sum, what others wait, and the wait for a slot are ours. Mitzenmacher, "The Power of Two Choices in
+prefix in the same sum, and the wait for a slot are ours. What others wait is the first policy iteration of a random
+split, with the size of each job known: Hyytiä, Penttinen and Aalto, "Size- and state-aware dispatching problem with
+queue-specific job sizes", EJOR 217(2), 2012; how many come is Little's law. Mitzenmacher, "The Power of Two Choices in
 Randomized Load Balancing", IEEE TPDS 12(10), 2001. Bounded loads: see `affinity`.
 """
 
@@ -20,10 +26,15 @@ from trunkline_policy.affinity import has_room, lean
 MEMORY_S = 0.15
 """Seconds that a half-full memory counts for; SMG's lambda."""
 _FULL = 0.999
-READING_SHARE = 0.6
-"""Of its time that a replica reads while it also writes: our workers read for 1.5 decode steps, then make one."""
+READING_SHARE = 0.55
+"""Of its time that a replica reads while it also writes: our workers read for 1.25 decode steps, then make one."""
+FOLLOWERS = 2.0
+"""How many wait for a prompt, by those that come meanwhile: a queue that is half busy passes a delay on until it is
+empty, twice as many."""
 TOKENS_PER_S = 2000.0
 """Speed of reading where nobody has said one; SMG's."""
+_SHORTEST_S, _SLOWEST_PER_S = 0.001, 1.0
+"""No request is there for less, and nobody reads fewer tokens: prices stay finite."""
 SAME_S = 0.001
 """Prices this near to the best are drawn from: less is noise, and a herd would follow it."""
 
@@ -64,7 +75,9 @@ class Replica(Struct, frozen=True, kw_only=True):
     hit_tokens: float = 0.0
     """Of the prompt in question, what its prefix cache should hold."""
     request_s: float = 0.0
-    """How long one of our requests is there, usually; 0 where it is not known."""
+    """How long one of our requests has a slot, usually: from its first token on; 0 where it is not known."""
+    stay_s: float = 0.0
+    """How long one of our requests is there, usually, its wait included; 0 where it is not known."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -95,7 +108,7 @@ class Usual(Struct, frozen=True):
 def usual_of(replicas: Sequence[Replica]) -> Usual:
     """Of all that have a fresh report."""
     loads = [(replica, replica.load) for replica in replicas if replica.load is not None]
-    speeds = [load.tokens_per_s for _, load in loads if load.tokens_per_s > 0]
+    speeds = [speed_of(load, TOKENS_PER_S) for _, load in loads if load.tokens_per_s > 0]
     usual_per_s, count = sum(speeds) / len(speeds) if speeds else TOKENS_PER_S, max(1, len(loads))
     return Usual(
         usual_per_s,
@@ -115,30 +128,35 @@ def backlog_tokens(replica: Replica, load: Load, tokens_per_s: float) -> float:
 
 def speed_of(load: Load, usual_per_s: float) -> float:
     """Tokens that it reads in a second, while it reads."""
-    return load.tokens_per_s if load.tokens_per_s > 0 else usual_per_s
+    return max(_SLOWEST_PER_S, load.tokens_per_s) if load.tokens_per_s > 0 else usual_per_s
 
 
 def price_s(tokens: float, replica: Replica, usual: Usual) -> float:
-    """Seconds that a prompt of so many tokens costs at this replica. Never negative.
-
-    What has to be read for it counts twice: once for its own caller, and once for all who wait behind it.
-    """
+    """Seconds that a prompt of so many tokens costs at this replica, its caller and others. Never negative."""
     load = replica.load
-    own_tokens = 2.0 * max(0.0, tokens - replica.hit_tokens)
+    own_tokens = max(0.0, tokens - replica.hit_tokens)
     if load is None:
         backlog = max(usual.backlog_tokens, replica.unread_tokens)
-        return (backlog + own_tokens) / usual.tokens_per_s + _memory_s(usual.memory_share)
-    speed = speed_of(load, usual.tokens_per_s)
-    reading_s = (backlog_tokens(replica, load, speed) + own_tokens) / speed
-    return reading_s + _slot_s(replica, load) + _memory_s(load.memory_share)
+        there, slot_s, speed, share = replica.in_flight, 0.0, usual.tokens_per_s, usual.memory_share
+    else:
+        speed, share = speed_of(load, usual.tokens_per_s), load.memory_share
+        backlog = backlog_tokens(replica, load, speed)
+        there = max(load.running + load.waiting + replica.sent, replica.in_flight)
+        slot_s = _slot_s(there, load, replica.request_s)
+    wait_s, own_s = backlog / (READING_SHARE * speed), own_tokens / (READING_SHARE * speed)
+    return wait_s + own_s + _others_s(wait_s, own_s, there, replica.stay_s) + slot_s + _memory_s(share)
 
 
-def _slot_s(replica: Replica, load: Load) -> float:
+def _others_s(wait_s: float, own_s: float, there: int, stay_s: float) -> float:
+    """Seconds that all those together wait longer who come later; once its own where nobody knows how many come."""
+    if stay_s <= 0:
+        return own_s
+    return FOLLOWERS * there / max(_SHORTEST_S, stay_s) * own_s * (wait_s + own_s / 2)
+
+
+def _slot_s(there: int, load: Load, request_s: float) -> float:
     """The wait for a slot: one comes free every so often."""
-    if load.slots <= 0:
-        return 0.0
-    there = max(load.running + load.waiting + replica.sent, replica.in_flight)
-    return max(0, there + 1 - load.slots) * replica.request_s / load.slots
+    return max(0, there + 1 - load.slots) * request_s / load.slots if load.slots > 0 else 0.0
 
 
 def _memory_s(share: float) -> float:

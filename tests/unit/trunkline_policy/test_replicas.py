@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from trunkline_policy.replicas import (
+    FOLLOWERS,
     MEMORY_S,
     READING_SHARE,
     RULES,
@@ -45,6 +46,7 @@ replicas = st.builds(
     in_flight=st.integers(0, 50),
     hit_tokens=st.floats(0, 1e4),
     request_s=st.floats(0, 60),
+    stay_s=st.floats(0, 60),
 )
 fleets = st.lists(replicas, min_size=1, max_size=6, unique_by=lambda one: one.key)
 prompts = st.builds(
@@ -90,8 +92,10 @@ def test_the_price_is_the_sum_of_its_parts():
         sent_tokens=250,
         hit_tokens=100,
         request_s=4.0,
+        stay_s=5.0,
     )
-    queue_s, own_s, others_s, slot_s = 0.75, 0.25, 0.25, 4 * 4.0 / 8
+    queue_s, own_s, slot_s = 0.75 / READING_SHARE, 0.25 / READING_SHARE, 4 * 4.0 / 8
+    others_s = FOLLOWERS * 11 / 5.0 * own_s * (queue_s + own_s / 2)
     assert price_s(350, busy, usual_of([busy])) == pytest.approx(queue_s + own_s + others_s + slot_s + MEMORY_S)
 
 
@@ -103,7 +107,7 @@ def test_what_we_wait_for_counts_though_a_report_does_not_know_of_it():
 
 def test_what_was_said_a_while_ago_is_partly_read_by_now():
     sent = Replica(key="a", sent_tokens=100)
-    left = [backlog_tokens(sent, Load(waiting_tokens=300, age_s=age_s), 1000) for age_s in (0.0, 0.1, 0.5, 2.0)]
+    left = [backlog_tokens(sent, Load(waiting_tokens=300, age_s=age_s), 1000) for age_s in (0.0, 0.1, 0.6, 2.0)]
     assert left == [400, pytest.approx(400 - 100 * READING_SHARE), 100, 100]
 
 
@@ -112,6 +116,21 @@ def test_a_prefix_is_worth_the_queue_that_it_saves_and_no_more():
     assert least_seconds(Asked(tokens=2000), [warm, cold], Random(1).random) == 0
     crowded = replace(warm, load=replace(IDLE, waiting_tokens=2100))
     assert least_seconds(Asked(tokens=2000), [crowded, cold], Random(1).random) == 1
+
+
+def test_a_beginning_stays_at_home_the_longer_the_more_come():
+    prompt = Asked(tokens=1000)
+    home = replace(idle("home", waiting_tokens=1200, running=4), hit_tokens=900, stay_s=1.0)
+    quiet, busy = replace(idle("quiet"), stay_s=1.0), replace(idle("busy", running=4), stay_s=1.0)
+    assert least_seconds(prompt, [home, quiet], Random(1).random) == 1
+    assert least_seconds(prompt, [home, busy], Random(1).random) == 0
+
+
+def test_a_long_prompt_goes_where_few_others_do():
+    popular = replace(idle("popular", running=2), stay_s=0.2)
+    lonely = replace(idle("lonely", running=2, waiting_tokens=300), stay_s=5.0)
+    assert least_seconds(Asked(tokens=4000), [popular, lonely], Random(1).random) == 1
+    assert least_seconds(Asked(tokens=10), [popular, lonely], Random(1).random) == 0
 
 
 def test_what_would_be_as_soon_is_not_read_twice():
@@ -132,7 +151,7 @@ def test_nothing_said_is_not_idle():
     assert usual.backlog_tokens == 2500
     assert price_s(0, fleet[2], usual) < price_s(0, silent, usual) < price_s(0, fleet[0], usual)
     waited_for = replace(silent, unread_tokens=9000.0)
-    assert price_s(0, waited_for, usual) == pytest.approx(9.0)
+    assert price_s(0, waited_for, usual) == pytest.approx(9.0 / READING_SHARE)
 
 
 def test_where_nobody_says_anything_the_shortest_queue_is_taken():

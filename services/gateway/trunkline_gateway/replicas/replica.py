@@ -82,6 +82,7 @@ class Replica:
         self.unread_tokens = 0.0
         self.in_flight = 0
         self.request_s = 0.0
+        self.stay_s = 0.0
         self.movable: WeakSet[Flight] = WeakSet()
         """Requests that can still be taken elsewhere: nothing of their answers was given away."""
 
@@ -108,6 +109,7 @@ class Replica:
             in_flight=self.in_flight,
             hit_tokens=wanted.tokens * share,
             request_s=self.request_s,
+            stay_s=self.stay_s,
         )
 
     def _fresh(self, age_s: float) -> Load | None:
@@ -203,8 +205,8 @@ class Flight:
         if self._first_s is None:
             replica.breaker = breakers.abandoned(replica.breaker, self._sent_s, BREAKER)
         elif complete:
-            lasted_s, usual_s = now_s - self._first_s, replica.request_s
-            replica.request_s = usual_s + (lasted_s - usual_s) * _LATEST_SHARE if usual_s else lasted_s
+            replica.request_s = _usual_s(replica.request_s, now_s - self._first_s)
+            replica.stay_s = _usual_s(replica.stay_s, now_s - self._sent_s)
         self._end()
 
     def revoke(self) -> None:
@@ -226,3 +228,8 @@ class Flight:
         self.replica.in_flight -= 1
         if self._first_s is None:
             self._read()
+
+
+def _usual_s(usual_s: float, latest_s: float) -> float:
+    """A mean in which the latest weigh most."""
+    return usual_s + (latest_s - usual_s) * _LATEST_SHARE if usual_s else latest_s

@@ -81,13 +81,14 @@ def test_what_is_sent_counts_until_it_is_read_and_reported(replica, clock):
     replica.report(REPORT)
     seen = replica.seen(WANTED, clock.monotonic_s())
     assert (seen.sent, seen.sent_tokens, seen.unread_tokens) == (0, 0.0, 256.0)
+    clock.advance(1.0)
     flight.begun()
     flight.begun()
     assert replica.unread_tokens == 0.0
     clock.advance(3.0)
     flight.over(complete=True)
     flight.over(complete=True)
-    assert (replica.in_flight, replica.request_s) == (0, 3.0)
+    assert (replica.in_flight, replica.request_s, replica.stay_s) == (0, 3.0, 4.0)
 
 
 def test_the_oldest_that_we_wait_for_may_be_half_read(replica, clock):
