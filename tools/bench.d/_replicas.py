@@ -92,7 +92,7 @@ class Engine:
                 due_s = loop.time()
             due_s += self.step() * self.slowness
             await asyncio.sleep(max(0.0, due_s - loop.time()))
-            self._tell()
+            self.tell()
 
     def step(self) -> float:
         """What is done in it is there at its end. Its seconds."""
@@ -137,7 +137,8 @@ class Engine:
         while len(self._blocks) > CACHE_TOKENS * TOKEN_BYTES // BLOCK_BYTES:
             self._blocks.popitem(last=False)
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Give everybody what is new for them, and end what is complete."""
         for job in list(self.decoding):
             if job.made == 1 or job.made % SAID_EVERY == 0 or job.made >= job.answer:
                 job.news.put_nowait(min(job.made, job.answer))

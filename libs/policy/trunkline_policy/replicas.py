@@ -103,17 +103,21 @@ class Usual(Struct, frozen=True):
     tokens_per_s: float
     backlog_tokens: float
     memory_share: float
+    stay_s: float
+    """Of all that know one, also where there is no report; 0 where nobody does."""
 
 
 def usual_of(replicas: Sequence[Replica]) -> Usual:
     """Of all that have a fresh report."""
     loads = [(replica, replica.load) for replica in replicas if replica.load is not None]
+    stays = [replica.stay_s for replica in replicas if replica.stay_s > 0]
     speeds = [speed_of(load, TOKENS_PER_S) for _, load in loads if load.tokens_per_s > 0]
     usual_per_s, count = sum(speeds) / len(speeds) if speeds else TOKENS_PER_S, max(1, len(loads))
     return Usual(
         usual_per_s,
         sum(backlog_tokens(replica, load, speed_of(load, usual_per_s)) for replica, load in loads) / count,
         sum(load.memory_share for _, load in loads) / count,
+        sum(stays) / len(stays) if stays else 0.0,
     )
 
 
@@ -144,7 +148,7 @@ def price_s(tokens: float, replica: Replica, usual: Usual) -> float:
         there = max(load.running + load.waiting + replica.sent, replica.in_flight)
         slot_s = _slot_s(there, load, replica.request_s)
     wait_s, own_s = backlog / (READING_SHARE * speed), own_tokens / (READING_SHARE * speed)
-    return wait_s + own_s + _others_s(wait_s, own_s, there, replica.stay_s) + slot_s + _memory_s(share)
+    return wait_s + own_s + _others_s(wait_s, own_s, there, usual.stay_s) + slot_s + _memory_s(share)
 
 
 def _others_s(wait_s: float, own_s: float, there: int, stay_s: float) -> float:

@@ -126,11 +126,18 @@ def test_a_beginning_stays_at_home_the_longer_the_more_come():
     assert least_seconds(prompt, [home, busy], Random(1).random) == 0
 
 
-def test_a_long_prompt_goes_where_few_others_do():
-    popular = replace(idle("popular", running=2), stay_s=0.2)
-    lonely = replace(idle("lonely", running=2, waiting_tokens=300), stay_s=5.0)
+def test_a_long_prompt_goes_where_few_others_are():
+    popular = replace(idle("popular", running=6), stay_s=1.0)
+    lonely = replace(idle("lonely", running=1, waiting_tokens=300), stay_s=1.0)
     assert least_seconds(Asked(tokens=4000), [popular, lonely], Random(1).random) == 1
     assert least_seconds(Asked(tokens=10), [popular, lonely], Random(1).random) == 0
+
+
+def test_how_long_one_stays_is_the_same_for_all():
+    """A slow one would seem to be asked seldom, and get the long prompts for it."""
+    fleet = [replace(idle("a"), stay_s=1.0), replace(idle("b"), stay_s=3.0), idle("new"), Replica(key="silent")]
+    assert usual_of(fleet).stay_s == 2.0
+    assert usual_of(fleet[2:]).stay_s == 0.0
 
 
 def test_what_would_be_as_soon_is_not_read_twice():
