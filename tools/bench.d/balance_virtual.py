@@ -44,7 +44,7 @@ class Event:
     at_s: float
     number: int
     replica: int = field(compare=False)
-    """Of a step that ends, or of a report if that is due; -1 for a request that comes."""
+    """Whose step ends; -1 for a request that comes."""
 
 
 class Fleet:
