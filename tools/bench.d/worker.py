@@ -1,11 +1,11 @@
 """What the worker's engine makes: tokens a second, prefill, first tokens and memory; llama.cpp beside it.
 
-Decode figures at 1, 4 and 8 requests go through the whole engine (thread, sampler, text, event loop): greedy, no end
-of sequence, without drafts, while all of them decode. The two engines take turns, so that a machine that slows down
-does so for both; the best of all is shown beside the median turn's, since a shared machine only slows down. 12 ragged
-requests are timed whole, one after the other and together. llama.cpp runs the original Q4_1 file in the same way if
-it can be imported here, or by the Python named in LLAMA_CPP_PYTHON (an environment with llama-cpp-python 0.3.36),
-with `--gguf FILE`.
+Decode figures at 1, 4 and 8 requests go through the whole engine (thread, sampler, text, event loop): greedy, no end of
+sequence, without drafts, while all of them decode; `variant` is one request with `batch_invariant: false`. The two
+engines take turns, so that a machine that slows down does so for both; the best of all is shown beside the median
+turn's, since a shared machine only slows down. 12 ragged requests are timed whole, one after the other and together.
+llama.cpp runs the original Q4_1 file in the same way if it can be imported here, or by the Python named in
+LLAMA_CPP_PYTHON (an environment with llama-cpp-python 0.3.36), with `--gguf FILE`.
 """
 
 import argparse
@@ -40,8 +40,10 @@ RAGGED = tuple((12 + 7 * number % 51, 20 + 11 * number % 37) for number in range
 """Tokens of prompt and answer; `_llama.py` has the same."""
 LLAMA = Path(__file__).with_name("_llama.py")
 Figures = dict[str, float]
-HELD = {"decode_1": 1.0, "decode_8": 1.6}
+HELD = {"decode_1": 1.0, "decode_1_variant": 1.0, "decode_8": 1.6}
 """How many times llama.cpp's rate ours is to be."""
+SAME = {"decode_1_variant": "decode_1", "decode_1_variant_best": "decode_1_best"}
+"""What llama.cpp has one figure for."""
 CONTINUOUS_HELD = 2.0
 """How many times faster the ragged requests are to be together than one after the other."""
 
@@ -156,6 +158,11 @@ async def engine_figures(home: Path, options: argparse.Namespace) -> Figures:
         for rows in BATCHES:
             values = [await decode_rate(engine, rows) for _ in range(options.rounds)]
             figures |= {f"decode_{rows}": statistics.median(values), f"decode_{rows}_best": max(values)}
+        # As with `batch_invariant: false`; the engine is idle, so nothing is in the slot beside.
+        kept, decoder.runtime.least_rows = decoder.runtime.least_rows, 1
+        values = [await decode_rate(engine, 1) for _ in range(options.rounds)]
+        figures |= {"decode_1_variant": statistics.median(values), "decode_1_variant_best": max(values)}
+        decoder.runtime.least_rows = kept
         for together in (1, max(BATCHES)):
             values = [await ragged_rate(engine, together) for _ in range(options.rounds)]
             figures |= {f"ragged_{together}": statistics.median(values), f"ragged_{together}_best": max(values)}
@@ -173,7 +180,7 @@ def llama_figures(options: argparse.Namespace) -> Figures | None:
     command = [python, str(LLAMA), str(options.gguf), str(options.rounds), str(NEW_TOKENS), str(threads)]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     figures: Figures = json.loads(output)
-    return figures
+    return figures | {name: figures[theirs] for name, theirs in SAME.items()}
 
 
 def over_turns(turns: list[Figures]) -> Figures:

@@ -1,25 +1,29 @@
 """What choosing the tokens costs of a decode step: the sampler beside the model in one run, at 1 and 8 rows.
 
-The logits are the model's own, after some chat prompts; a step is the model run and the choice together.
+The logits are the model's own, after some chat prompts; a step is the model run and the choice together, and the two
+take turns as in the engine, so that both find the caches as they would there and a machine that slows down does so for
+both.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from trunkline_worker.app import Decoder, load_decoder
+from trunkline_worker.candidates import Scratch
 from trunkline_worker.catalogue import SMOLLM2
 from trunkline_worker.config import WorkerConfig
 from trunkline_worker.generation import SamplingOptions
 from trunkline_worker.grammars import Grammar, Kind
 from trunkline_worker.prepare import prepare
 from trunkline_worker.runtimes.base import Logits
-from trunkline_worker.sampling import Sampler, choose_all
+from trunkline_worker.sampling import Sampler
 from trunkline_worker.tokenizer import ChatMessage
 
 QUESTIONS = ("Tell me a story.", "What is 2+2?", "Write a poem.", "List colours.", "Explain gravity.", "Who are you?")
@@ -46,21 +50,28 @@ def rows_of(decoder: Decoder, rows: int) -> Logits:
     return np.stack(made)
 
 
-def median_ms(run: Callable[[], object], rounds: int) -> float:
-    durations = []
+def median_ms(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Of each, in turns."""
+    durations: list[list[float]] = [[] for _ in runs]
     for _ in range(rounds):
-        started_s = time.perf_counter()
-        run()
-        durations.append(time.perf_counter() - started_s)
-    return statistics.median(durations) * 1000
+        for run, found in zip(runs, durations, strict=True):
+            started_s = time.perf_counter()
+            run()
+            found.append(time.perf_counter() - started_s)
+    return [statistics.median(found) * 1000 for found in durations]
+
+
+def choose(samplers: Sequence[Sampler], logits: Logits) -> list[int]:
+    """As the engine does."""
+    return [one.choose(logits[row]) for row, one in enumerate(samplers)]
 
 
 def samplers(decoder: Decoder, name: str, rows: int) -> list[Sampler]:
-    guides = decoder.intake.guides
+    guides, scratch = decoder.intake.guides, Scratch(decoder.runtime.vocabulary_size)
     made = []
     for row in range(rows):
         guide = guides.compile(STRINGS).guide() if name == "guided" and guides else None
-        made.append(Sampler(OPTIONS[name], range(1000, 1300), choice=row, guide=guide))
+        made.append(Sampler(OPTIONS[name], range(1000, 1300), choice=row, guide=guide, scratch=scratch))
     return made
 
 
@@ -72,10 +83,11 @@ def figures(options: argparse.Namespace) -> dict[str, dict[str, float]]:
         logits = rows_of(decoder, rows)
         ids, lengths = [5] * rows, [60] * rows
         for name in OPTIONS:
-            # The model runs in between, as it does in an engine: caches are as cold as they would be.
-            chosen = samplers(decoder, name, rows)
-            model_ms = median_ms(lambda ids=ids, lengths=lengths: decoder.runtime.decode(ids, lengths), options.rounds)  # type: ignore[misc]
-            choice_ms = median_ms(lambda logits=logits, chosen=chosen: choose_all(logits, chosen), options.rounds)  # type: ignore[misc]
+            runs = (
+                partial(decoder.runtime.decode, ids, lengths),
+                partial(choose, samplers(decoder, name, rows), logits),
+            )
+            model_ms, choice_ms = median_ms(runs, options.rounds)
             found[name] |= {f"ms_{rows}": choice_ms, f"percent_{rows}": 100 * choice_ms / (choice_ms + model_ms)}
     return found
 

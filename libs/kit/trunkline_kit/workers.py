@@ -30,6 +30,9 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     speculation: Annotated[str, Meta(pattern="^(auto|off)$")] = "auto"
     """Whether an answer that runs alone may be drafted from its prompt; exact, and used where it is faster. Takes the
     weights' size in memory once more, on the CPU; `off` saves that."""
+    batch_invariant: bool = True
+    """An answer is the same alone and beside others, token for token, at any temperature with the same seed. `false`
+    lets an answer that runs alone take another kernel where that is faster: q4 on a CPU."""
     threads: Annotated[int, Meta(ge=0)] = 0
     """ONNX Runtime threads inside one operator; 0 means the cores this process may use."""
     stall_s: Annotated[float, Meta(gt=0)] = 60.0

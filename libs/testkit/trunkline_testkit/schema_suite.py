@@ -22,6 +22,7 @@ from msgspec import Struct
 from trunkline_kit.errors import InvalidRequest
 from trunkline_testkit.models import models_home
 from trunkline_testkit.parts import require_or_skip
+from trunkline_worker.candidates import Scratch
 from trunkline_worker.generation import AnswerGuide
 from trunkline_worker.grammars import Grammar, Kind
 from trunkline_worker.guides import GuideMaker
@@ -174,6 +175,5 @@ def _walk(guide: AnswerGuide, random: Random) -> str | None:
 
 
 def _allowed(guide: AnswerGuide) -> set[int]:
-    logits = np.zeros(ByteCodec().vocabulary_size, np.float32)
-    guide.forbid(logits)
-    return set() if guide.failed else set(np.flatnonzero(np.isfinite(logits)).tolist())
+    mask = guide.mask(Scratch(ByteCodec().vocabulary_size).weights)
+    return set() if mask is None else set(np.flatnonzero(np.isfinite(mask)).tolist())

@@ -18,11 +18,11 @@ from msgspec import Struct
 
 from trunkline_kit.clock import Clock
 from trunkline_kit.errors import ConfigError, ContextTooLong
+from trunkline_worker.candidates import Scratch
 from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, joined
 from trunkline_worker.load import EngineLoad, HitRatio, Speed, TokenRate
 from trunkline_worker.prefix_cache import PrefixCache
 from trunkline_worker.runtimes.base import DecoderRuntime, Logits
-from trunkline_worker.sampling import choose_all
 from trunkline_worker.sequence import Limits, Sequence
 from trunkline_worker.speculation import Speculation
 from trunkline_worker.tokenizer import TextCodec
@@ -90,7 +90,8 @@ class Batcher:
         """Answers that may be here at once, running or waiting."""
         self._runtime = runtime
         self._codec = codec
-        self._limits = Limits(slot_tokens=runtime.slot_tokens, eos_ids=eos_ids)
+        scratch = Scratch(runtime.vocabulary_size)
+        self._limits = Limits(slot_tokens=runtime.slot_tokens, eos_ids=eos_ids, scratch=scratch)
         self._config = config
         self._clock = clock
         self._waiting = Waiting(config.promote_s)
@@ -273,7 +274,7 @@ class Batcher:
             self._speculation.decoded(duration_s)
         if self._runtime.cost is not None:
             self._use = self._use.after(self._runtime.cost.decode(lengths), duration_s)
-        chosen = choose_all(logits, [row.sampler for row in rows])
+        chosen = [row.sampler.choose(logits[slot]) for slot, row in enumerate(rows)]
         now_s = self._clock.monotonic_s()
         deltas = [row.take(chosen[slot], logits[slot], now_s) for slot, row in enumerate(rows)]
         # From the last slot down, so that what moves into a hole is never itself about to leave.

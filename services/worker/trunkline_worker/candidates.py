@@ -20,54 +20,78 @@ Weights = NDArray[np.float32]
 _LEAST = 2.0**-24
 _COLDEST = 1e-6
 """Temperatures below this are taken as this: the best token's weight is 1 and all others' 0."""
-_CUTS = (1e-2, 1e-3, 1e-4, 1e-5)
-"""Weights below which tokens are not sorted; the next is tried if too few remain."""
+_CUT = 1e-3
+"""Tokens that weigh less are not sorted unless the others are too few."""
+_ROUNDING = 1e-4
+"""More than sums of a vocabulary in float32 are off by, as a share."""
 _BLOCK = 256
 """Tokens that are summed, or whose largest is found, before any of them is looked at."""
 
 
-def candidates(logits: Logits, options: SamplingOptions) -> tuple[Ids, Weights]:
+class Scratch:
+    """Memory to work in, for one thread: arrays as long as a vocabulary of `size` tokens.
+
+    New ones of this length go back to the system each time, and getting them page by page again costs more than what
+    is computed in them.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.row = np.empty(size, np.float32)
+        """For logits that are changed before the draw."""
+        self.weights = np.empty(-(-size // 32) * 32, np.float32)
+        """For masks too, which are made of words of 32 bits."""
+        self.near = np.empty(size, np.bool_)
+
+
+def candidates(logits: Logits, options: SamplingOptions, scratch: Scratch) -> tuple[Ids, Weights]:
     """The tokens, by id, that min_p, top_k and top_p leave, in this order, and their weights. Never empty.
+
+    The weights may lie in `scratch`.
 
     top_p keeps the likeliest tokens up to and including the one that reaches the mass (Holtzman et al., 2019,
     arXiv:1904.09751), of what min_p and top_k left. Of equal logits the lower id comes first.
     """
-    ids, weights = _weighed(logits, options)
+    ids, weights = _weighed(logits, options, scratch)
     if options.top_k and options.top_k < ids.size:
         ids, weights = _likeliest(logits, ids, weights, options.top_k)
     if options.top_p < 1.0:
-        size, least = _nucleus(weights, options.top_p)
-        near = weights >= least
+        near, size = _nucleus(weights, options.top_p)
         ids, weights = _likeliest(logits, ids[near], weights[near], size)
     return ids, weights
 
 
-def _weighed(logits: Logits, options: SamplingOptions) -> tuple[Ids, Weights]:
+def _weighed(logits: Logits, options: SamplingOptions, scratch: Scratch) -> tuple[Ids, Weights]:
     """The tokens that min_p leaves and that weigh anything, of the `top_k` likeliest and a few more."""
     temperature = max(options.temperature, _COLDEST)
-    largest = logits.max()
-    least = max(options.min_p, _LEAST)
-    # A little lower than the bound, for rounding; the weights decide.
-    bound = float(largest) + temperature * (math.log(least) - 1e-3)
+    largest = np.maximum.reduce(logits)
+    bound = float(largest) + temperature * math.log(max(options.min_p, _LEAST))
     if options.top_k:
         bound = max(bound, level_of(logits, options.top_k))
-    ids = np.flatnonzero(logits >= np.float32(bound))
-    weights = np.exp((logits[ids] - largest) / np.float32(temperature))
-    kept = weights >= np.float32(least)
-    return (ids, weights) if kept.all() else (ids[kept], weights[kept])
+    (ids,) = np.greater_equal(logits, np.float32(bound), out=scratch.near).nonzero()
+    weights = np.take(logits, ids, out=scratch.weights[: ids.size], mode="clip")
+    weights -= largest
+    if temperature != 1.0:
+        weights /= np.float32(temperature)
+    return ids, np.exp(weights, out=weights)
 
 
-def _nucleus(weights: Weights, top_p: float) -> tuple[int, np.float32]:
-    """How many of the likeliest tokens it takes to reach the share `top_p` of all weight, and the last one's weight."""
-    mass = top_p * float(weights.sum(dtype=np.float64))
-    for cut in (*_CUTS, 0.0):
-        near = weights[weights >= np.float32(cut)]
-        if cut == 0.0 or float(near.sum(dtype=np.float64)) >= mass:
+def _nucleus(weights: Weights, top_p: float) -> tuple[Ids, int]:
+    """Where the likeliest tokens are that reach the share `top_p` of all weight, and how many it takes of them.
+
+    There may be more places than that, if several weigh as much as the last one.
+    """
+    whole = float(np.add.reduce(weights))
+    mass = top_p * whole
+    # All that weigh less than the second cut weigh less together than what top_p leaves.
+    for cut in (_CUT, (1 - _ROUNDING) * (whole - mass) / weights.size, 0.0):
+        (near,) = (weights >= np.float32(cut)).nonzero()
+        some = weights[near]
+        if float(np.add.reduce(some)) >= mass * (1 + _ROUNDING):
             break
-    order = np.sort(near)[::-1]
+    order = np.sort(some)[::-1]
     reached = np.cumsum(order, dtype=np.float64)
-    size = min(int(np.searchsorted(reached, mass, side="left")) + 1, near.size)
-    return size, order[size - 1]
+    size = min(int(reached.searchsorted(mass, side="left")) + 1, near.size)
+    return near[some >= order[size - 1]], size
 
 
 def _likeliest(logits: Logits, ids: Ids, weights: Weights, size: int) -> tuple[Ids, Weights]:
@@ -99,17 +123,20 @@ def pick(ids: Ids, weights: Weights, place: float) -> int:
 
     Blocks are summed first and only the block that was hit is walked through.
     """
-    whole = weights.size // _BLOCK * _BLOCK
-    sums = np.append(weights[:whole].reshape(-1, _BLOCK).sum(axis=-1), weights[whole:].sum()).astype(np.float64)
-    block, rest = _at(sums, place * float(sums.sum()))
-    index, _ = _at(weights[block * _BLOCK : (block + 1) * _BLOCK].astype(np.float64), rest)
-    return int(ids[block * _BLOCK + index])
+    if weights.size <= 2 * _BLOCK:
+        reached = np.cumsum(weights, dtype=np.float64)
+        return int(ids[_at(reached, place * float(reached[-1]))[0]])
+    reached = np.cumsum(np.add.reduceat(weights, np.arange(0, weights.size, _BLOCK)), dtype=np.float64)
+    block, rest = _at(reached, place * float(reached[-1]))
+    begin = block * _BLOCK
+    index, _ = _at(np.cumsum(weights[begin : begin + _BLOCK], dtype=np.float64), rest)
+    return int(ids[begin + index])
 
 
-def _at(weights: NDArray[np.float64], place: float) -> tuple[int, float]:
-    """The index that covers `place` of the weights laid end to end, and how far into it that is."""
-    reached = np.cumsum(weights)
-    index = int(np.searchsorted(reached, place, side="right"))
-    # Rounding may put the place beyond the end; the last index with weight is where the sum stops growing.
-    index = min(index, int(np.searchsorted(reached, reached[-1], side="left")))
+def _at(reached: NDArray[np.float64], place: float) -> tuple[int, float]:
+    """Of weights laid end to end, up to where each has `reached`: which one covers `place`, and how far into it."""
+    index = int(reached.searchsorted(place, side="right"))
+    if index == reached.size:
+        # Rounding put the place beyond the end; the last one with weight is where the sum stops growing.
+        index = int(reached.searchsorted(reached[-1], side="left"))
     return index, place - (float(reached[index - 1]) if index else 0.0)

@@ -66,6 +66,7 @@ class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 slot_tokens=worker.slot_tokens,
                 prefix_bytes=worker.prefix_cache_bytes,
                 speculation=worker.speculation == "auto",
+                batch_invariant=worker.batch_invariant,
             ),
             session=SessionConfig(device=Device(worker.device), threads=worker.threads, spinning=worker.spinning),
             batch=BatchConfig(

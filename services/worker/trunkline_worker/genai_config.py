@@ -12,6 +12,9 @@ import msgspec
 
 from trunkline_kit.errors import ModelError
 
+HEAD_ROWS = "head_rows"
+"""Optional input that graphs of our own have besides: how many rows get logits, from the first on; all without it."""
+
 
 class DecoderInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the graph's inputs; `%d` stands for the layer."""

@@ -43,8 +43,11 @@ class AnswerGuide(Protocol):
     def failed(self) -> bool:
         """Whether the grammar turned out to be too much to follow."""
 
-    def forbid(self, logits: Logits) -> None:
-        """Set the logits of all tokens that may not come next to minus infinity. Never all of them."""
+    def mask(self, spare: Logits) -> Logits | None:
+        """An additive mask [vocabulary]: minus infinity for what may not come next, which is never all, and 0.
+
+        Made in `spare`, whose length is a multiple of 32 that is not less. None once it has failed.
+        """
 
     def accept(self, token_id: int) -> None:
         """Take note of the token that came."""

@@ -10,13 +10,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
+from numpy.typing import NDArray
 
 from trunkline_kit.errors import InvalidRequest, Unsupported
+from trunkline_worker.candidates import Scratch
 from trunkline_worker.grammars import Grammar, Kind
 from trunkline_worker.runtimes.base import Logits
 from trunkline_worker.tokenizer import TextCodec
@@ -48,7 +51,8 @@ class TokenGuide:
 
     def __init__(self, matcher: LLMatcher, vocabulary_size: int) -> None:
         self._matcher = matcher
-        self._mask = np.zeros((vocabulary_size + 31) // 32, np.int32)
+        self._vocabulary_size = vocabulary_size
+        self._bits = np.zeros((vocabulary_size + 31) // 32, np.int32)
 
     @property
     def done(self) -> bool:
@@ -60,16 +64,28 @@ class TokenGuide:
         """Whether the grammar turned out to be too much to follow; the answer so far is not what was asked for."""
         return bool(self._matcher.is_error())
 
-    def forbid(self, logits: Logits) -> None:
-        """Set what may not come next to minus infinity; leaves the logits alone once it has failed."""
-        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+    def mask(self, spare: Logits) -> Logits | None:
+        """Minus infinity for what may not come next, and 0, in `spare`; None once it has failed."""
+        self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         if self.failed:
-            return
-        allowed = np.unpackbits(self._mask.view(np.uint8), bitorder="little", count=logits.size).view(bool)
-        np.copyto(logits, -np.inf, where=~allowed)
+            return None
+        octets = spare[: self._bits.nbytes * 8].reshape(-1, 8)
+        _octets().take(self._bits.view(np.uint8), axis=0, out=octets, mode="clip")
+        return spare[: self._vocabulary_size]
 
     def accept(self, token_id: int) -> None:
         self._matcher.consume_token(token_id)
+
+
+@cache
+def _octets() -> NDArray[np.float32]:
+    """By a byte of bits: the mask of eight tokens.
+
+    To add a mask takes the same time whatever it forbids. To write minus infinity where a bit says so takes ten times
+    longer when the bits are mixed, since the processor cannot guess what comes next.
+    """
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    return np.where(bits, np.float32(0), np.float32(-np.inf))
 
 
 class GuideMaker:
@@ -106,7 +122,7 @@ class GuideMaker:
         compiled = CompiledGrammar(matcher, self._vocabulary_size)
         # The first mask builds much of the automaton, which all copies share: better here than in the engine's thread.
         first = compiled.guide()
-        first.forbid(np.zeros(self._vocabulary_size, np.float32))
+        first.mask(Scratch(self._vocabulary_size).weights)
         if first.failed:
             raise Unsupported(f"{grammar.param} is too complex to follow; simplify it", param=grammar.param)
         return compiled

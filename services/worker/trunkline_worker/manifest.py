@@ -13,7 +13,7 @@ from trunkline_worker.catalogue import ModelKind
 from trunkline_worker.convert.precision import Precision
 
 MANIFEST = "manifest.json"
-CONVERTER_VERSION = 4
+CONVERTER_VERSION = 5
 """Raised whenever the converter writes different graphs, so that folders of an older one are prepared anew."""
 _READ_BYTES = 1 << 20
 

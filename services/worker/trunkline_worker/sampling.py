@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline_worker.candidates import candidates, pick
+from trunkline_worker.candidates import Scratch, candidates, pick
 from trunkline_worker.generation import AnswerGuide, SamplingOptions
 from trunkline_worker.runtimes.base import Logits
 
@@ -26,8 +26,11 @@ class Sampler:
         *,
         choice: int = 0,
         guide: AnswerGuide | None = None,
+        scratch: Scratch | None = None,
     ) -> None:
+        """Several may share a `scratch`, if one thread has them all; without one it gets its own."""
         self.options = options
+        self._scratch = scratch
         self._random = np.random.default_rng(_seed(options.seed, choice))
         self._guide = guide
         self._repeats = options.repetition_penalty != 1.0
@@ -38,11 +41,6 @@ class Sampler:
         self._bias = np.array(list(options.logit_bias.values()), np.float32)
         self._plain = not (self._repeats or self._counted or options.logit_bias or guide)
 
-    @property
-    def takes_best(self) -> bool:
-        """Whether the choice is simply the largest logit."""
-        return self._plain and self.options.temperature == 0.0
-
     def choose(self, logits: Logits) -> int:
         """The next token for one row of logits [vocabulary]; the row is not changed."""
         adjusted = logits if self._plain else self._adjusted(logits)
@@ -51,27 +49,32 @@ class Sampler:
         return chosen
 
     def _adjusted(self, logits: Logits) -> Logits:
-        """Bias, repetition penalty (Keskar et al., 2019, arXiv:1909.05858), then OpenAI's two on answered tokens.
+        """The guide's mask, bias, repetition penalty (Keskar et al., 2019, arXiv:1909.05858), OpenAI's two penalties.
 
-        What a guide forbids stays forbidden whatever the bias.
+        The last two are on answered tokens. What the guide forbids stays forbidden, since nothing lifts minus infinity.
         """
-        options, logits = self.options, logits.copy()
+        options, scratch = self.options, self._memory(logits.size)
+        mask = None if self._guide is None else self._guide.mask(scratch.weights)
+        logits = np.add(logits, 0 if mask is None else mask, out=scratch.row)
         if self._bias_ids.size:
             logits[self._bias_ids] += self._bias
         if self._repeats:
-            seen, penalty = self._seen.ids, np.float32(options.repetition_penalty)
-            logits[seen] = np.where(logits[seen] > 0, logits[seen] / penalty, logits[seen] * penalty)
+            penalty, said = np.float32(options.repetition_penalty), logits[self._seen.ids]
+            logits[self._seen.ids] = np.where(said > 0, said / penalty, said * penalty)
         if self._counted:
             often = self._answered.counts * np.float32(options.frequency_penalty)
             logits[self._answered.ids] -= often + np.float32(options.presence_penalty)
-        if self._guide is not None:
-            self._guide.forbid(logits)
         return logits
 
     def _draw(self, logits: Logits) -> int:
         # Drawn first and always, so that the place does not depend on how many tokens are left.
         place = self._random.random()
-        return pick(*candidates(logits, self.options), place)
+        return pick(*candidates(logits, self.options, self._memory(logits.size)), place)
+
+    def _memory(self, size: int) -> Scratch:
+        if self._scratch is None:
+            self._scratch = Scratch(size)
+        return self._scratch
 
     def _remember(self, chosen: int) -> None:
         """The token came: it counts from now on."""
@@ -114,15 +117,6 @@ class _Tally:
             room = max(64, self._size)
             self._ids = np.concatenate([self._ids, np.zeros(room, np.intp)])
             self._counts = np.concatenate([self._counts, np.zeros(room, np.float32)])
-
-
-def choose_all(logits: Logits, samplers: Sequence[Sampler]) -> list[int]:
-    """The next token of every row [rows, vocabulary]; the logits are not changed. Plain greedy rows take one pass."""
-    chosen: list[int] = logits.argmax(axis=-1).tolist()
-    for row, sampler in enumerate(samplers):
-        if not sampler.takes_best:
-            chosen[row] = sampler.choose(logits[row])
-    return chosen
 
 
 def _seed(seed: int | None, choice: int) -> list[int] | None:

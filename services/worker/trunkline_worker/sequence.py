@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
+from trunkline_worker.candidates import Scratch
 from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, Timing, TokenLogprobs, Usage
 from trunkline_worker.logprobs import logprobs
 from trunkline_worker.runtimes.base import Logits
@@ -16,10 +17,12 @@ from trunkline_worker.tokenizer import IncrementalDetokenizer, TextCodec
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What the engine imposes on every sequence."""
+    """What the engine imposes on every sequence, and gives to all of them."""
 
     slot_tokens: int
     eos_ids: AbstractSet[int]
+    scratch: Scratch | None = None
+    """Each has its own without one."""
 
 
 class Spent:
@@ -45,7 +48,9 @@ class Sequence:
         self.request = request
         self.index = index
         self._guide = None if request.grammar is None else request.grammar.guide()
-        self.sampler = Sampler(request.sampling, request.prompt_ids, choice=index, guide=self._guide)
+        self.sampler = Sampler(
+            request.sampling, request.prompt_ids, choice=index, guide=self._guide, scratch=limits.scratch
+        )
         self.prefilled = 0
         """Tokens of the prompt that the slot holds already."""
         self.last_id = -1

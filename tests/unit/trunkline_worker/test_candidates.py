@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trunkline_worker.candidates import candidates, level_of, pick
+from trunkline_worker.candidates import Scratch, candidates, level_of, pick
 from trunkline_worker.generation import SamplingOptions
 
 rows = arrays(np.float32, st.integers(1, 60), elements=st.floats(-30, 30, width=32))
@@ -53,7 +53,7 @@ def reference(row, options: SamplingOptions) -> tuple[list[int], bool]:
 @given(rows | long_rows, options)
 def test_candidates_are_the_references(row, options):
     expected, close = reference(row, options)
-    ids, weights = candidates(row, options)
+    ids, weights = candidates(row, options, Scratch(row.size))
     if not close:
         assert ids.tolist() == expected
     assert weights.tolist() == [weights_of(row, options)[token] for token in ids]
@@ -63,7 +63,7 @@ def test_candidates_are_the_references(row, options):
 @given(rows | long_rows, options)
 def test_a_row_is_not_changed(row, options):
     before = row.copy()
-    candidates(row, options)
+    candidates(row, options, Scratch(row.size))
     assert (row == before).all()
 
 
@@ -93,5 +93,5 @@ def test_what_is_forbidden_never_comes():
         SamplingOptions(top_p=0.99),
         SamplingOptions(min_p=0.1),
     ):
-        ids, weights = candidates(row, given_)
+        ids, weights = candidates(row, given_, Scratch(row.size))
         assert (ids.tolist(), weights.tolist()) == ([3, 500], [1, 1])

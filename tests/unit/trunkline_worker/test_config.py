@@ -25,6 +25,8 @@ def test_the_files_words_become_the_workers():
         prefill_chunk_tokens=64,
         prefix_cache_bytes=1000,
         decode_wait_steps=2.5,
+        speculation="off",
+        batch_invariant=False,
         stall_s=5,
         objective_first_token_s=1,
         objective_token_s=0.5,
@@ -38,6 +40,7 @@ def test_the_files_words_become_the_workers():
     assert (config.slots.slots, config.slots.slot_tokens, config.session.threads) == (3, 512, 2)
     assert (config.batch.chunk_tokens, config.batch.max_waiting, config.embed.max_waiting) == (64, 0, 1)
     assert config.batch.wait_steps == 2.5
+    assert (config.slots.speculation, config.slots.batch_invariant) == (False, False)
     assert (config.drain_grace_s, config.stall_s, config.slots.prefix_bytes) == (7, 5, 1000)
     assert (config.objectives, config.peaks) == (
         Objectives(first_token_s=1, token_s=0.5),

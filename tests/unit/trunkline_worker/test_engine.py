@@ -192,8 +192,8 @@ async def test_a_grammar_that_fails_is_told():
     class Failing:
         failed, done = True, False
 
-        def forbid(self, logits):
-            pass
+        def mask(self, spare):
+            return None
 
         def accept(self, token_id):
             pass

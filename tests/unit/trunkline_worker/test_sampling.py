@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from trunkline_kit.errors import InvalidRequest
-from trunkline_worker.candidates import candidates, pick
+from trunkline_worker.candidates import Scratch, candidates, pick
 from trunkline_worker.generation import SamplingOptions
-from trunkline_worker.sampling import Sampler, choose_all
+from trunkline_worker.sampling import Sampler
 
 rows = arrays(np.float32, st.integers(2, 60), elements=st.floats(-30, 30, width=32), unique=True)
 temperatures = st.floats(0.1, 2)
@@ -49,7 +49,7 @@ class Slow:
                 made[token] -= often + np.float32(options.presence_penalty)
         chosen = int(made.argmax())
         if options.temperature:
-            chosen = pick(*candidates(made, options), self.random.random())
+            chosen = pick(*candidates(made, options, Scratch(made.size)), self.random.random())
         self.counts[chosen] = self.counts.get(chosen, 0) + 1
         self.seen.add(chosen)
         return chosen
@@ -59,11 +59,13 @@ class Slow:
 def test_a_batch_is_each_request_for_itself(asked, data):
     size = data.draw(st.integers(2, 40))
     steps = data.draw(arrays(np.float32, (6, len(asked), size), elements=st.floats(-30, 30, width=32)))
-    fast = [Sampler(options, prompt) for options, prompt in asked]
+    scratch = Scratch(size)
+    fast = [Sampler(options, prompt, scratch=scratch) for options, prompt in asked]
     slow = [Slow(options, prompt) for options, prompt in asked]
     for logits in steps:
         before = logits.copy()
-        assert choose_all(logits, fast) == [one.choose(row) for one, row in zip(slow, logits, strict=True)]
+        for one, other, row in zip(fast, slow, logits, strict=True):
+            assert one.choose(row) == other.choose(row)
         assert (logits == before).all()
 
 
@@ -80,7 +82,7 @@ def test_top_k_one_and_tiny_top_p_are_greedy(row, temperature, seed):
 def test_only_tokens_of_the_nucleus_are_drawn(row, temperature, top_p, seed):
     options = SamplingOptions(temperature=temperature, top_p=top_p, seed=seed)
     sampler = Sampler(options)
-    assert {sampler.choose(row) for _ in range(20)} <= set(candidates(row, options)[0].tolist())
+    assert {sampler.choose(row) for _ in range(20)} <= set(candidates(row, options, Scratch(row.size))[0].tolist())
 
 
 @given(rows, st.integers(-(2**40), 2**40))
@@ -88,9 +90,13 @@ def test_a_seed_repeats_and_neighbours_do_not_matter(row, seed):
     options = SamplingOptions(seed=seed, top_p=0.9)
     alone = Sampler(options)
     first = [alone.choose(row) for _ in range(5)]
-    mine, other = Sampler(options), Sampler(SamplingOptions())
-    both = np.stack([row[::-1], row])
-    assert [choose_all(both, [other, mine])[1] for _ in range(5)] == first
+    scratch = Scratch(row.size)
+    mine, other = Sampler(options, scratch=scratch), Sampler(SamplingOptions(), scratch=scratch)
+    drawn = []
+    for _ in range(5):
+        other.choose(row[::-1])
+        drawn.append(mine.choose(row))
+    assert drawn == first
 
 
 def test_each_choice_of_a_request_draws_for_itself():
@@ -134,9 +140,10 @@ class Even:
     def __init__(self) -> None:
         self.gone: list[int] = []
 
-    def forbid(self, logits) -> None:
-        logits[1::2] = -np.inf
-        logits[self.gone] = -np.inf
+    def mask(self, spare):
+        spare[::2], spare[1::2] = 0, -np.inf
+        spare[self.gone] = -np.inf
+        return spare[:10]
 
     def accept(self, token_id: int) -> None:
         self.gone.append(token_id)

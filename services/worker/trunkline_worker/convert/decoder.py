@@ -1,7 +1,8 @@
 """A llama-like decoder as an ONNX graph of fused operators.
 
 The interface is the one of onnxruntime-genai's graphs: `input_ids`, `attention_mask`, `past_key_values.N.key|value` in,
-`logits`, `present.N.key|value` out. Only the last position's logits are computed, since a server needs no others.
+`logits`, `present.N.key|value` out. Only the last position's logits are computed, since a server needs no others;
+and of the batch's rows only the first ones, where the optional input `head_rows` says how many.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from trunkline_worker.convert.weights import (
     expected_tensors,
     rotary_frequencies,
 )
+from trunkline_worker.genai_config import HEAD_ROWS
 
 
 def build_decoder(weights: DecoderWeights, precision: Precision) -> GraphBuilder:
@@ -124,7 +126,7 @@ class _DecoderGraph:
             rotary_interleaved=0,
             **options,
         )
-        return self._linear(attended, f"{layer}.output", f"{prefix}attn_output.weight")
+        return self._linear(attended, f"{layer}.output", f"{prefix}attn_output.weight", rests_twice=False)
 
     def _normed_heads(self, layer: int, packed: str) -> list[str]:
         """Queries, keys and values of a packed product, the first two with an RMS norm over each head's numbers."""
@@ -155,7 +157,8 @@ class _DecoderGraph:
 
     def _feed_forward(self, layer: int, x: str) -> str:
         graph, prefix = self._graph, f"blk.{layer}."
-        wide = self._linear(x, f"{layer}.gate_up", f"{prefix}ffn_gate.weight", f"{prefix}ffn_up.weight")
+        parts = (f"{prefix}ffn_gate.weight", f"{prefix}ffn_up.weight")
+        wide = self._linear(x, f"{layer}.gate_up", *parts, rests_twice=False)
         graph.node("Split", [wide], [f"{layer}.gate", f"{layer}.up"], axis=-1, num_outputs=2)
         # With alpha 1 QuickGelu is x * sigmoid(x), the SiLU of the model, in one pass over memory.
         silu = graph.node("QuickGelu", [f"{layer}.gate"], f"{layer}.silu", MICROSOFT, alpha=1.0)
@@ -173,12 +176,14 @@ class _DecoderGraph:
     def _head(self, x: str) -> None:
         graph, shape = self._graph, self._shape
         last = graph.node("Gather", [x, graph.integers(-1)], "last_hidden", axis=1)
+        rows = graph.optional_input(HEAD_ROWS, np.array([np.iinfo(np.int64).max]), [1])
+        last = graph.node("Slice", [last, graph.integers(0), rows, graph.integers(0)], "head.hidden")
         if shape.tied:
             logits = self._tied_head(last)
         else:
             logits = graph.linear(last, "head", self._weight("output.weight"), fine=True)
         graph.node("Identity", [logits], "logits")
-        graph.output("logits", graph.float_type, ["batch", 1, shape.vocabulary])
+        graph.output("logits", graph.float_type, ["head_rows", 1, shape.vocabulary])
         for layer in range(shape.layers):
             for part in ("key", "value"):
                 cache: list[Dimension] = ["batch", shape.kv_heads, "total_cache", shape.head_size]
@@ -195,12 +200,11 @@ class _DecoderGraph:
         logits = graph.node("Gemm", [flat, "embedding.weight"], "head.logits", transB=1)
         return graph.node("Reshape", [logits, graph.integers(-1, 1, shape.vocabulary)], "head.out")
 
-    def _linear(self, x: str, name: str, *names: str) -> str:
+    def _linear(self, x: str, name: str, *names: str, rests_twice: bool = True) -> str:
         """X by one matrix, or by several of the same input stacked, with the biases that there are."""
         weights = [self._weight(part) for part in names]
-        return self._graph.linear(
-            x, name, np.concatenate(weights) if len(weights) > 1 else weights[0], self._bias(names)
-        )
+        stacked = np.concatenate(weights) if len(weights) > 1 else weights[0]
+        return self._graph.linear(x, name, stacked, self._bias(names), rests_twice=rests_twice)
 
     def _bias(self, names: tuple[str, ...]) -> F32 | None:
         """One vector over the stacked rows, zero where a part has none; None where no part has."""

@@ -16,6 +16,7 @@ from trunkline_worker.convert.precision import (
     BLOCK,
     F32,
     Blocks,
+    ExtendedBlocks,
     Precision,
     quantise,
     quantise_to_four_bits,
@@ -51,6 +52,11 @@ class GraphBuilder:
     def input(self, name: str, element: int, shape: Sequence[Dimension]) -> str:
         self._inputs.append(helper.make_tensor_value_info(name, element, shape))
         return name
+
+    def optional_input(self, name: str, default: Array, shape: Sequence[Dimension]) -> str:
+        """An input that has a value when nobody gives one."""
+        self.constant(name, default)
+        return self.input(name, helper.np_dtype_to_tensor_dtype(default.dtype), shape)
 
     def output(self, name: str, element: int, shape: Sequence[Dimension]) -> str:
         self._outputs.append(helper.make_tensor_value_info(name, element, shape))
@@ -90,14 +96,20 @@ class GraphBuilder:
         """Whether matrices are stored in blocks; embedding and head have 8 bits then."""
         return self.precision in (Precision.Q8, Precision.Q4)
 
-    def linear(self, x: str, name: str, weight: F32, bias: F32 | None = None, *, fine: bool = False) -> str:
-        """X @ weight.T + bias, with the weight [out, in] stored at the graph's precision; `fine`: at 8 bits or more."""
+    def linear(
+        self, x: str, name: str, weight: F32, bias: F32 | None = None, *, fine: bool = False, rests_twice: bool = True
+    ) -> str:
+        """X @ weight.T + bias, with the weight [out, in] stored at the graph's precision; `fine`: at 8 bits or more.
+
+        `rests_twice` is about 4 bits: whether what they leave out is kept in 8 bits or in 4 (`precision.with_rests`).
+        """
         if self.quantised and weight.shape[1] % BLOCK:
             raise ModelError(
                 f"{name} has rows of {weight.shape[1]} weights, which is no multiple of {BLOCK}; use the variant f32"
             )
         if self.precision is Precision.Q4 and not fine:
-            return self._four_bit_linear(x, name, weight, bias)
+            blocks = with_rests(quantise_to_four_bits(weight), twice=rests_twice)
+            return self._four_bit_linear(x, name, blocks, weight.shape, bias)
         if self.quantised:
             return self.quantised_linear(x, name, self.blocks(name, quantise(weight)), weight.shape, bias)
         product = self.node("MatMul", [x, self.constant(f"{name}.weight", weight.T)], f"{name}.product")
@@ -117,10 +129,11 @@ class GraphBuilder:
             inputs += ["", "", self.constant(f"{name}.bias", bias)]
         return self._product(inputs, f"{name}.out", shape, bits=8)
 
-    def _four_bit_linear(self, x: str, name: str, weight: F32, bias: F32 | None) -> str:
+    def _four_bit_linear(
+        self, x: str, name: str, blocks: ExtendedBlocks, shape: tuple[int, ...], bias: F32 | None
+    ) -> str:
         """One product with the codes and with what they leave out, by the mean of every block of x."""
-        blocks = with_rests(quantise_to_four_bits(weight))
-        rows, columns = weight.shape
+        rows, columns = shape
         # Faster than AveragePool, which takes each row for an image.
         blocked = self.node("Reshape", [x, self.integers(0, 0, columns // BLOCK, BLOCK)], f"{name}.blocked")
         means = self.node("ReduceMean", [blocked, self.integers(-1)], f"{name}.means", keepdims=0)

@@ -116,23 +116,24 @@ def quantise_to_four_bits(weight: F32) -> FourBitBlocks:
     )
 
 
-def with_rests(blocks: FourBitBlocks) -> ExtendedBlocks:
+def with_rests(blocks: FourBitBlocks, *, twice: bool = True) -> ExtendedBlocks:
     """The same, with columns behind it that the means of the input's blocks are multiplied by.
 
-    A mean's column has 32 times what its block leaves out, in 4 bits about zero, and one of its later copies what those
-    4 bits leave out. The two never share a block, whose scale would be too coarse for the second; so the means are
-    repeated until one of each stands behind the last block of the first ones.
+    A mean's column has 32 times what its block leaves out, in 4 bits about zero; `twice`: and one of its later copies
+    what those 4 bits leave out. The two never share a block, whose scale would be too coarse for the second; so the
+    means are repeated until one of each stands behind the last block of the first ones.
     """
     rows, count = blocks.rests.shape
     behind = -(-count // BLOCK) * BLOCK
-    copies = -(-(behind + count) // count)
+    copies = -(-(behind + count) // count) if twice else 1
     width = -(-copies * count // BLOCK) * BLOCK
     coarse = np.zeros((rows, width), np.float32)
     coarse[:, :count] = blocks.rests * np.float32(BLOCK)
     first = _about_zero(coarse)
     left = coarse - restore_four_bits(first)
     fine = np.zeros_like(coarse)
-    fine[:, behind : behind + count] = np.take(left, np.arange(behind, behind + count) % count, axis=1)
+    if twice:
+        fine[:, behind : behind + count] = np.take(left, np.arange(behind, behind + count) % count, axis=1)
     second = _about_zero(fine)
     at = behind // BLOCK
     zeros = np.concatenate([blocks.zeros, first.zeros], axis=1)

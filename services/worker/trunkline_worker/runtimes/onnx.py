@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trunkline_kit.errors import ConfigError, Internal, ModelError
 from trunkline_worker.convert.precision import Precision
-from trunkline_worker.genai_config import DecoderConfig
+from trunkline_worker.genai_config import HEAD_ROWS, DecoderConfig
 from trunkline_worker.model_store import ModelFolder
 from trunkline_worker.runtimes.base import Logits, with_spare
 from trunkline_worker.runtimes.kv_cache import CacheShape, open_cache
@@ -43,6 +43,8 @@ class SlotConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Memory for beginnings of prompts that may come again; 0 keeps none."""
     speculation: bool = True
     """Whether drafts can be verified, which takes the weights' size in memory once more."""
+    batch_invariant: bool = True
+    """Whether an answer must be the same alone and beside others, though kernels of one row may round apart."""
 
 
 class OnnxDecoder:
@@ -73,11 +75,14 @@ class OnnxDecoder:
         self._ids = np.zeros((shape.slots, 1), np.int64)
         self._logits: NDArray[Any] = np.zeros((shape.slots, 1, self.vocabulary_size), graph.element)
         self._places = np.arange(self.slot_tokens)
-        self._bindings: dict[tuple[int, int], onnxruntime.IOBinding] = {}
+        self._bindings: dict[tuple[int, int, int], onnxruntime.IOBinding] = {}
+        self._head_rows, self._one = graph.head_rows, np.ones(1, np.int64)
         self.least_rows = 1 if self._is_same_alone() else 2
         verifier = open_verifier(folder, self._kv, shape, config) if slots.speculation else None
         self._verifier = verifier if verifier is not None and verifier.agrees(self._copied) else None
         self.verify_tokens = self._verifier.width if self._verifier else 0
+        if not slots.batch_invariant:
+            self.least_rows = 1
 
     def prefill(self, slot: int, ids: Sequence[int], past: int) -> Logits:
         tokens = np.asarray([ids], np.int64)
@@ -86,7 +91,7 @@ class OnnxDecoder:
 
     def decode(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
         if len(ids) < self.least_rows:
-            return self._run(0, np.array([ids, ids], np.int64), np.array([*lengths, 1]))[:1]
+            return self._run(0, np.array([ids, ids], np.int64), np.array([*lengths, 1]), lone=True)[:1]
         tokens = self._ids[: len(ids)]
         tokens[:, 0] = ids
         return self._run(0, tokens, np.asarray(lengths))
@@ -116,10 +121,12 @@ class OnnxDecoder:
     def _copied(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
         return self.decode(ids, lengths).copy()
 
-    def _run(self, first: int, tokens: NDArray[np.int64], lengths: NDArray[np.int64]) -> Logits:
+    def _run(self, first: int, tokens: NDArray[np.int64], lengths: NDArray[np.int64], *, lone: bool = False) -> Logits:
+        """Logits of all rows; for a `lone` one of the first only, where the graph can leave out the others'."""
         rows, width = tokens.shape
         names = self._decoder.inputs
-        binding = self._binding(first, rows)
+        heads = 1 if lone and self._head_rows else rows
+        binding = self._binding(first, rows, heads)
         covered = self._places[: int(lengths.max())]
         mask = (covered < lengths[:, None]).astype(np.int64)
         binding.bind_cpu_input(names.input_ids, tokens)
@@ -129,23 +136,26 @@ class OnnxDecoder:
         if not self._last_only and width > 1:
             return self._run_full(binding, first, rows)
         self._session.run_with_iobinding(binding)
-        return self._logits[first : first + rows, 0].astype(np.float32, copy=False)
+        return self._logits[first : first + heads, 0].astype(np.float32, copy=False)
 
     def _run_full(self, binding: onnxruntime.IOBinding, first: int, rows: int) -> Logits:
         """A graph that gives the logits of every position: let the session allocate them and keep the last."""
         binding.bind_output(self._decoder.outputs.logits, "cpu")
         self._session.run_with_iobinding(binding)
         logits: NDArray[Any] = binding.get_outputs()[0].numpy()[:, -1].astype(np.float32)
-        del self._bindings[first, rows]
+        del self._bindings[first, rows, rows]
         return logits
 
-    def _binding(self, first: int, rows: int) -> onnxruntime.IOBinding:
+    def _binding(self, first: int, rows: int, heads: int) -> onnxruntime.IOBinding:
         """Logits and cache of `rows` slots from `first`. Made once: two names a layer cost more than all else here."""
-        known = self._bindings.get((first, rows))
+        known = self._bindings.get((first, rows, heads))
         if known is not None:
             return known
         binding = self._session.io_binding()
-        logits = self._logits[first : first + rows]
+        logits = self._logits[first : first + heads]
+        if heads < rows:
+            # By its address: optional inputs are not found when they are bound as arrays.
+            binding.bind_input(HEAD_ROWS, "cpu", 0, np.int64, [1], self._one.ctypes.data)
         outputs, inputs = self._decoder.outputs, self._decoder.inputs
         binding.bind_output(outputs.logits, "cpu", 0, self._element, logits.shape, logits.ctypes.data)
         shape = [rows, self._decoder.num_key_value_heads, self.slot_tokens, self._decoder.head_size]
@@ -159,13 +169,15 @@ class OnnxDecoder:
                 pointer = self._kv.pointer(2 * layer + part, first)
                 binding.bind_input(past % layer, *place, pointer)
                 binding.bind_output(present % layer, *place, pointer)
-        self._bindings[first, rows] = binding
+        self._bindings[first, rows, heads] = binding
         return binding
 
 
 class _Graph(Struct, frozen=True, kw_only=True):
     element: type[Any]
     last_only: bool
+    head_rows: bool
+    """Whether it can leave out the last rows' logits."""
 
 
 def _cache_shape(decoder: DecoderConfig, slots: SlotConfig, element: type[Any]) -> CacheShape:
@@ -209,7 +221,11 @@ def _inspect(session: onnxruntime.InferenceSession, decoder: DecoderConfig) -> _
         raise ModelError(f"{past.name} is {past.type}; the worker runs float32 and float16 caches")
     if len(past.shape) != 4 or past.shape[1] not in (decoder.num_key_value_heads, None):
         raise ModelError(f"{past.name} has the shape {past.shape}; expected [batch, {decoder.num_key_value_heads}, …]")
-    return _Graph(element=_ELEMENTS[past.type], last_only=outputs[decoder.outputs.logits].shape[1] == 1)
+    return _Graph(
+        element=_ELEMENTS[past.type],
+        last_only=outputs[decoder.outputs.logits].shape[1] == 1,
+        head_rows=HEAD_ROWS in {value.name for value in session.get_overridable_initializers()},
+    )
 
 
 def _expected(decoder: DecoderConfig) -> tuple[set[str], set[str]]:
