@@ -1,11 +1,11 @@
 """What the worker's engine makes: tokens a second, prefill, first tokens and memory; llama.cpp beside it.
 
 Decode figures at 1, 4 and 8 requests go through the whole engine (thread, sampler, text, event loop): greedy, no end of
-sequence, without drafts, while all of them decode; `variant` is one request with `batch_invariant: false`. The two
-engines take turns, so that a machine that slows down does so for both; the best of all is shown beside the median
-turn's, since a shared machine only slows down. 12 ragged requests are timed whole, one after the other and together.
-llama.cpp runs the original Q4_1 file in the same way if it can be imported here, or by the Python named in
-LLAMA_CPP_PYTHON (an environment with llama-cpp-python 0.3.36), with `--gguf FILE`.
+sequence, without drafts, while all of them decode; `drawn` is one request as most are, at the model's own temperature
+and without a seed. The two engines take turns, so that a machine that slows down does so for both; the best of all is
+shown beside the median turn's, since a shared machine only slows down. 12 ragged requests are timed whole, one after
+the other and together. llama.cpp runs the original Q4_1 file in the same way if it can be imported here, or by the
+Python named in LLAMA_CPP_PYTHON (an environment with llama-cpp-python 0.3.36), with `--gguf FILE`.
 """
 
 import argparse
@@ -40,10 +40,13 @@ RAGGED = tuple((12 + 7 * number % 51, 20 + 11 * number % 37) for number in range
 """Tokens of prompt and answer; `_llama.py` has the same."""
 LLAMA = Path(__file__).with_name("_llama.py")
 Figures = dict[str, float]
-HELD = {"decode_1": 1.0, "decode_1_variant": 1.0, "decode_8": 1.6}
+HELD = {"decode_1_drawn": 1.0, "decode_1": 1.0, "decode_8": 1.6}
 """How many times llama.cpp's rate ours is to be."""
-SAME = {"decode_1_variant": "decode_1", "decode_1_variant_best": "decode_1_best"}
-"""What llama.cpp has one figure for."""
+SAME = {"decode_1_drawn": "decode_1", "decode_1_drawn_best": "decode_1_best"}
+"""What llama.cpp has one figure for: it always chooses greedily."""
+GREEDY = SamplingOptions(temperature=0)
+DRAWN = SamplingOptions(temperature=0.2, top_p=0.9)
+"""What a request gets that names no temperature: the model's own."""
 CONTINUOUS_HELD = 2.0
 """How many times faster the ragged requests are to be together than one after the other."""
 
@@ -63,9 +66,8 @@ async def token_times(engine: Engine, request: GenerationRequest) -> list[float]
     return [time.perf_counter() async for delta in engine.generate(request) if delta.token_ids]
 
 
-async def decode_rate(engine: Engine, rows: int) -> float:
+async def decode_rate(engine: Engine, rows: int, sampling: SamplingOptions = GREEDY) -> float:
     """Tokens per second while `rows` requests decode: from the last one's first token to the first one's last."""
-    sampling = SamplingOptions(temperature=0)
     requests = [
         GenerationRequest(
             request_id=str(row),
@@ -88,7 +90,7 @@ def ragged(number: int) -> GenerationRequest:
     return GenerationRequest(
         request_id=f"ragged {number}",
         prompt_ids=tuple(range(1000 + number, 1000 + number + prompt_tokens)),
-        sampling=SamplingOptions(temperature=0),
+        sampling=GREEDY,
         max_tokens=new_tokens,
         ignore_eos=True,
     )
@@ -158,11 +160,8 @@ async def engine_figures(home: Path, options: argparse.Namespace) -> Figures:
         for rows in BATCHES:
             values = [await decode_rate(engine, rows) for _ in range(options.rounds)]
             figures |= {f"decode_{rows}": statistics.median(values), f"decode_{rows}_best": max(values)}
-        # As with `batch_invariant: false`; the engine is idle, so nothing is in the slot beside.
-        kept, decoder.runtime.least_rows = decoder.runtime.least_rows, 1
-        values = [await decode_rate(engine, 1) for _ in range(options.rounds)]
-        figures |= {"decode_1_variant": statistics.median(values), "decode_1_variant_best": max(values)}
-        decoder.runtime.least_rows = kept
+        values = [await decode_rate(engine, 1, DRAWN) for _ in range(options.rounds)]
+        figures |= {"decode_1_drawn": statistics.median(values), "decode_1_drawn_best": max(values)}
         for together in (1, max(BATCHES)):
             values = [await ragged_rate(engine, together) for _ in range(options.rounds)]
             figures |= {f"ragged_{together}": statistics.median(values), f"ragged_{together}_best": max(values)}

@@ -31,8 +31,8 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether an answer that runs alone may be drafted from its prompt; exact, and used where it is faster. Takes the
     weights' size in memory once more, on the CPU; `off` saves that."""
     batch_invariant: bool = True
-    """An answer is the same alone and beside others, token for token, at any temperature with the same seed. `false`
-    lets an answer that runs alone take another kernel where that is faster: q4 on a CPU."""
+    """A greedy answer, or one with a seed, is the same alone and beside others, token for token. `false` lets those too
+    take the faster kernel of a lone row, as answers without a seed do: q4 on a CPU."""
     threads: Annotated[int, Meta(ge=0)] = 0
     """ONNX Runtime threads inside one operator; 0 means the cores this process may use."""
     stall_s: Annotated[float, Meta(gt=0)] = 60.0

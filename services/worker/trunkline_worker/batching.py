@@ -5,8 +5,9 @@ token for every answer that is past its prompt; so a long prompt delays the othe
 Answers that decode hold the slots 0 … n-1; when one leaves, the last takes its place. The prompt being read holds a
 slot behind them and moves down when it is done.
 
-No answer depends on who else is running: decode rows do not mix, what a prompt leaves in its slot does not depend on
-how it was cut or who read it first, and every answer draws from its own random generator.
+No answer that can be asked for again, greedy or with a seed, depends on who else is running: decode rows do not mix,
+what a prompt leaves in its slot does not depend on how it was cut or who read it first, and every answer draws from its
+own random generator. One that is drawn at random may be computed by a kernel of its own while it runs alone.
 """
 
 from __future__ import annotations
@@ -267,7 +268,8 @@ class Batcher:
                 return [self._verify(rows[0], draft)]
         lengths = [row.length for row in rows]
         started_s = self._clock.monotonic_s()
-        logits = self._runtime.decode([row.last_id for row in rows], lengths)
+        repeatable = any(row.request.sampling.repeatable for row in rows)
+        logits = self._runtime.decode([row.last_id for row in rows], lengths, repeatable=repeatable)
         duration_s = self._clock.monotonic_s() - started_s
         self._decode_s = duration_s + _DECODE_MEMORY * (self._decode_s - duration_s) if self._decode_s else duration_s
         if len(rows) == 1:

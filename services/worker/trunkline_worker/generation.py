@@ -76,6 +76,12 @@ class SamplingOptions(Struct, frozen=True, kw_only=True):
     repetition_penalty: float = 1.0
     logit_bias: Mapping[int, float] = {}
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same request must get the same answer again: nothing is drawn, or with a seed."""
+        drawn = self.temperature > 0 and self.top_k != 1 and self.top_p > 0 and self.min_p < 1
+        return self.seed is not None or not drawn
+
     def check(self, vocabulary_size: int) -> None:
         """Raises InvalidRequest naming the option that is out of range."""
         _within("temperature", self.temperature, 0.0, 2.0)

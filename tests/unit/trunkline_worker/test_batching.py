@@ -98,6 +98,27 @@ def test_decoding_waits_for_little(decode_s, per_s, wait_steps, chunk):
         assert tokens == chunk
 
 
+@pytest.mark.parametrize(
+    ("sampling", "repeatable"),
+    [(GREEDY, True), (SamplingOptions(seed=1), True), (SamplingOptions(), False)],
+)
+def test_only_what_can_be_asked_for_again_is_computed_as_in_company(sampling, repeatable):
+    told = []
+
+    class Telling(FakeDecoder):
+        def decode(self, ids, lengths, *, repeatable=True):
+            told.append((len(ids), repeatable))
+            return super().decode(ids, lengths, repeatable=repeatable)
+
+    batch = Batcher(Telling(2, 200, least_rows=2), CODEC, frozenset({EOS_ID}), BatchConfig(), ManualClock())
+    batch.add(ask("a", "some words", sampling=sampling))
+    batch.step()
+    batch.add(ask("b", "more", sampling=GREEDY))
+    drain(batch)
+    assert told[0] == (1, repeatable)
+    assert {said for rows, said in told if rows == 2} == {True}
+
+
 def test_chunks_shrink_while_others_decode():
     clock, sizes = ManualClock(), []
 
@@ -107,9 +128,9 @@ def test_chunks_shrink_while_others_decode():
             clock.advance(len(ids) * 0.001)
             return super().prefill(slot, ids, past)
 
-        def decode(self, ids, lengths):
+        def decode(self, ids, lengths, *, repeatable=True):
             clock.advance(0.02)
-            return super().decode(ids, lengths)
+            return super().decode(ids, lengths, repeatable=repeatable)
 
     batch = Batcher(Slow(4, 400), CODEC, frozenset({EOS_ID}), BatchConfig(chunk_tokens=100, wait_steps=1.5), clock)
     batch.add(ask("short", "x" * 20))

@@ -35,7 +35,7 @@ def endless(name: str) -> GenerationRequest:
 
 
 class BrokenDecoder(FakeDecoder):
-    def decode(self, ids, lengths):
+    def decode(self, ids, lengths, *, repeatable=True):
         raise RuntimeError("kernel failed")
 
 
@@ -136,9 +136,9 @@ async def test_an_engine_that_makes_no_step_is_given_up(caplog):
     gate = threading.Event()
 
     class HungDecoder(FakeDecoder):
-        def decode(self, ids, lengths):
+        def decode(self, ids, lengths, *, repeatable=True):
             gate.wait(30)
-            return super().decode(ids, lengths)
+            return super().decode(ids, lengths, repeatable=repeatable)
 
     clock = ManualClock()
     async with engine(HungDecoder(2, 100), clock=clock) as running, asyncio.TaskGroup() as group:

@@ -10,6 +10,22 @@ def request(**fields) -> GenerationRequest:
     return GenerationRequest(**{"request_id": "a", "prompt_ids": (1,)} | fields)
 
 
+@pytest.mark.parametrize(
+    ("sampling", "repeatable"),
+    [
+        (SamplingOptions(), False),
+        (SamplingOptions(temperature=0), True),
+        (SamplingOptions(temperature=0.2, top_p=0.9), False),
+        (SamplingOptions(seed=0), True),
+        (SamplingOptions(top_k=1), True),
+        (SamplingOptions(top_p=0), True),
+        (SamplingOptions(min_p=1), True),
+    ],
+)
+def test_what_draws_nothing_or_has_a_seed_is_repeatable(sampling, repeatable):
+    assert sampling.repeatable is repeatable
+
+
 @given(
     st.builds(
         SamplingOptions,

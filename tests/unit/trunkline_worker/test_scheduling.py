@@ -26,9 +26,9 @@ class Counting(FakeDecoder):
         self.read_tokens += len(ids)
         return super().prefill(slot, ids, past)
 
-    def decode(self, ids, lengths):
+    def decode(self, ids, lengths, *, repeatable=True):
         self.decoded_rows += len(ids)
-        return super().decode(ids, lengths)
+        return super().decode(ids, lengths, repeatable=repeatable)
 
 
 class Scheduling(RuleBasedStateMachine):

@@ -33,7 +33,7 @@ class DecoderRuntime(Protocol):
     """Blocks of `block_tokens` tokens that can be kept beside the slots; 0 where nothing can."""
 
     least_rows: int
-    """Slots that one answer's `decode` runs on: 2 where a row alone is computed in another way than rows together.
+    """Slots that `decode` of one repeatable answer runs on: 2 where a row alone is computed otherwise than several.
 
     Slot 1 is overwritten then, so there is one slot more than `slots` where those would be too few.
     """
@@ -46,10 +46,11 @@ class DecoderRuntime(Protocol):
         Returns the logits [vocabulary] after the last id, valid until the next call.
         """
 
-    def decode(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def decode(self, ids: Sequence[int], lengths: Sequence[int], *, repeatable: bool = True) -> Logits:
         """Append one id to each of the slots 0 … len(ids)-1, whose lengths including it are `lengths`.
 
-        Returns the logits [len(ids), vocabulary], valid until the next call.
+        `repeatable`: a lone row is computed as among others, bit for bit. Returns the logits [len(ids), vocabulary],
+        valid until the next call.
         """
 
     def verify(self, ids: Sequence[int], past: int) -> Logits:

@@ -79,10 +79,10 @@ class FakeDecoder:
         self._append(slot, ids, past)
         return self._logits(slot)
 
-    def decode(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def decode(self, ids: Sequence[int], lengths: Sequence[int], *, repeatable: bool = True) -> Logits:
         for slot, (token_id, length) in enumerate(zip(ids, lengths, strict=True)):
             self._append(slot, [token_id], length - 1)
-        if len(ids) < self.least_rows:
+        if repeatable and len(ids) < self.least_rows:
             self._kept[1] = [*ids]
         return np.stack([self._logits(slot) for slot in range(len(ids))])
 

@@ -44,7 +44,7 @@ class SlotConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     speculation: bool = True
     """Whether drafts can be verified, which takes the weights' size in memory once more."""
     batch_invariant: bool = True
-    """Whether an answer must be the same alone and beside others, though kernels of one row may round apart."""
+    """Whether a repeatable answer must be the same alone and beside others, though kernels of one row round apart."""
 
 
 class OnnxDecoder:
@@ -75,6 +75,7 @@ class OnnxDecoder:
         self._ids = np.zeros((shape.slots, 1), np.int64)
         self._logits: NDArray[Any] = np.zeros((shape.slots, 1, self.vocabulary_size), graph.element)
         self._places = np.arange(self.slot_tokens)
+        self._ones_and_zeros = np.repeat(np.array([1, 0]), self.slot_tokens + 1)
         self._bindings: dict[tuple[int, int, int], onnxruntime.IOBinding] = {}
         self._head_rows, self._one = graph.head_rows, np.ones(1, np.int64)
         self.least_rows = 1 if self._is_same_alone() else 2
@@ -89,12 +90,13 @@ class OnnxDecoder:
         row: Logits = self._run(slot, tokens, np.array([past + len(ids)]))[0]
         return row
 
-    def decode(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
-        if len(ids) < self.least_rows:
-            return self._run(0, np.array([ids, ids], np.int64), np.array([*lengths, 1]), lone=True)[:1]
-        tokens = self._ids[: len(ids)]
+    def decode(self, ids: Sequence[int], lengths: Sequence[int], *, repeatable: bool = True) -> Logits:
+        rows = max(len(ids), self.least_rows) if repeatable else len(ids)
+        tokens = self._ids[:rows]
         tokens[:, 0] = ids
-        return self._run(0, tokens, np.asarray(lengths))
+        if len(ids) == 1 and not isinstance(self._decoder.inputs.position_ids, str):
+            return self._run_lone(tokens, lengths[0])
+        return self._run(0, tokens, np.array([*lengths, *[1] * (rows - len(ids))]))[: len(ids)]
 
     def verify(self, ids: Sequence[int], past: int) -> Logits:
         if self._verifier is None:
@@ -121,12 +123,24 @@ class OnnxDecoder:
     def _copied(self, ids: Sequence[int], lengths: Sequence[int]) -> Logits:
         return self.decode(ids, lengths).copy()
 
-    def _run(self, first: int, tokens: NDArray[np.int64], lengths: NDArray[np.int64], *, lone: bool = False) -> Logits:
-        """Logits of all rows; for a `lone` one of the first only, where the graph can leave out the others'."""
+    def _run_lone(self, tokens: NDArray[np.int64], length: int) -> Logits:
+        """One row, or two of which only the first is read; the second one's length is 1.
+
+        Between two runs nothing else is as slow as what is not in the processor's caches any more, so there is little
+        here: the masks of all lengths are one array from different places on, a one more for the second row.
+        """
+        rows, names = len(tokens), self._decoder.inputs
+        binding = self._binding(0, rows, 1 if self._head_rows else rows)
+        mask = self._ones_and_zeros[self.slot_tokens + 2 - rows - length :]
+        binding.bind_input(names.input_ids, "cpu", 0, np.int64, [rows, 1], tokens.ctypes.data)
+        binding.bind_input(names.attention_mask, "cpu", 0, np.int64, [rows, length], mask.ctypes.data)
+        self._session.run_with_iobinding(binding)
+        return self._logits[:1, 0].astype(np.float32, copy=False)
+
+    def _run(self, first: int, tokens: NDArray[np.int64], lengths: NDArray[np.int64]) -> Logits:
         rows, width = tokens.shape
         names = self._decoder.inputs
-        heads = 1 if lone and self._head_rows else rows
-        binding = self._binding(first, rows, heads)
+        binding = self._binding(first, rows, rows)
         covered = self._places[: int(lengths.max())]
         mask = (covered < lengths[:, None]).astype(np.int64)
         binding.bind_cpu_input(names.input_ids, tokens)
@@ -136,7 +150,7 @@ class OnnxDecoder:
         if not self._last_only and width > 1:
             return self._run_full(binding, first, rows)
         self._session.run_with_iobinding(binding)
-        return self._logits[first : first + heads, 0].astype(np.float32, copy=False)
+        return self._logits[first : first + rows, 0].astype(np.float32, copy=False)
 
     def _run_full(self, binding: onnxruntime.IOBinding, first: int, rows: int) -> Logits:
         """A graph that gives the logits of every position: let the session allocate them and keep the last."""
@@ -147,7 +161,10 @@ class OnnxDecoder:
         return logits
 
     def _binding(self, first: int, rows: int, heads: int) -> onnxruntime.IOBinding:
-        """Logits and cache of `rows` slots from `first`. Made once: two names a layer cost more than all else here."""
+        """Logits of `heads` and cache of `rows` slots from `first`.
+
+        Made once: two names a layer cost more than all else here.
+        """
         known = self._bindings.get((first, rows, heads))
         if known is not None:
             return known
