@@ -70,6 +70,21 @@ async def test_a_whole_answer(behind):
     assert list(request.stop) == ["x"]
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "prefix"),
+    [
+        ("/v1/messages", {"messages": ASK, "max_tokens": 9}, "msg_"),
+        ("/v1/responses", {"input": "hi", "store": False}, "resp_"),
+    ],
+)
+async def test_other_dialects_have_ids_of_their_own(behind, path, asked, prefix):
+    harness, worker = behind
+    worker.reply("GetModelInfo", CHAT_INFO)
+    worker.reply("Generate", STEPS)
+    reply = await harness.post(path, {"model": "chat"} | asked)
+    assert (await reply.json())["id"].startswith(prefix)
+
+
 async def test_a_stream(behind):
     harness, worker = behind
     worker.reply("GetModelInfo", CHAT_INFO)

@@ -74,7 +74,9 @@ def chat_call(call: Call, translation: Translation, target: Target, encode: Enco
     """The same request as a chat completion. Raises InvalidRequest, Unsupported."""
     body = translation.request(target, encode=encode)
     control = bodies.decode(body, CONTROL_DECODERS[Surface.CHAT])
-    return msgspec.structs.replace(call, surface=Surface.CHAT, body=body, control=control)
+    # Who makes ids here, as our own workers do, makes the caller's.
+    answer_id = call.answer_id or translation.spare_id
+    return msgspec.structs.replace(call, surface=Surface.CHAT, body=body, control=control, answer_id=answer_id)
 
 
 def translated(translation: Translation, answer: Answer, target: Target) -> Answer:

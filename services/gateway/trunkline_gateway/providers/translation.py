@@ -62,6 +62,11 @@ class Translation:
             id=call.answer_id, spare_id=spare, model=call.control.model, created=created_s, usage_in_stream=True
         )
 
+    @property
+    def spare_id(self) -> str:
+        """The answer's id where the provider has none of its own, spelt as the caller's dialect spells them."""
+        return self._head.spare_id
+
     def request(self, target: Target, abilities: Abilities | None = None, encode: EncodeRequest | None = None) -> bytes:
         """The body for the provider. Raises InvalidRequest, Unsupported for what cannot be said in its dialect.
 

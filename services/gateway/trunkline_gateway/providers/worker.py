@@ -131,7 +131,7 @@ class Workers:
         writer = Writer(
             call.surface,
             Heading(
-                id=f"{'chatcmpl' if call.surface is Surface.CHAT else 'cmpl'}-{call.request_id}",
+                id=call.answer_id or f"{'chatcmpl' if call.surface is Surface.CHAT else 'cmpl'}-{call.request_id}",
                 created=int(self._clock.now_s()),
                 model=target.model,
                 fingerprint=info.revision or None,

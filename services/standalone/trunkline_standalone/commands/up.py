@@ -73,11 +73,13 @@ def run_up(options: UpOptions, environment: Mapping[str, str]) -> None:
     home = make_home(options.home)
     with locked(home), set_up_logs_of(home):
         source = open_source(options.config) if options.config else None
-        settings, notes = settled(source, options.port)
+        settings = settled(source, options.port)
         logging.getLogger().setLevel(settings.telemetry.log_level.upper())
         urls = store_urls(settings.stores, environment)
         require_space(home, SPACE_BYTES)
         prepare_all(home.path, models_of(settings, home.path))
+        # After what may take minutes: a port that is free now may be another one's by then.
+        settings, notes = (settings, ()) if source else with_free_ports(settings)
         plan = Plan(
             home=home,
             settings=settings,
@@ -95,8 +97,8 @@ def run_up(options: UpOptions, environment: Mapping[str, str]) -> None:
             return
 
 
-def settled(source: ConfigSource | None, port: int | None) -> tuple[Settings, tuple[str, ...]]:
-    """The settings with addresses that are free now, and what to say about those that changed.
+def settled(source: ConfigSource | None, port: int | None) -> Settings:
+    """The settings with the HTTP port that was asked for.
 
     Raises Conflict when the HTTP port is taken, ConfigError for settings that nothing can serve.
     """
@@ -105,15 +107,21 @@ def settled(source: ConfigSource | None, port: int | None) -> tuple[Settings, tu
     local_workers(settings)
     listen = on_port(settings.listen, port)
     listen_on(listen.http).close()
-    notes = []
-    if source is None:
-        # Nobody asked for these two ports: any free one will do.
-        for name in ("grpc", "metrics"):
-            wanted_address = getattr(listen, name)
-            address = free_address(wanted_address)
-            if address != wanted_address:
-                listen = structs.replace(listen, **{name: address})
-                notes.append(f"{name} is on {address}, since {wanted_address} is taken")
+    return structs.replace(settings, listen=listen)
+
+
+def with_free_ports(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """The settings with ports for gRPC and metrics that are free now, and what to say about those that changed.
+
+    For those that nobody asked for: any free one will do.
+    """
+    listen, notes = settings.listen, []
+    for name in ("grpc", "metrics"):
+        wanted_address = getattr(listen, name)
+        address = free_address(wanted_address)
+        if address != wanted_address:
+            listen = structs.replace(listen, **{name: address})
+            notes.append(f"{name} is on {address}, since {wanted_address} is taken")
     return structs.replace(settings, listen=listen), tuple(notes)
 
 
