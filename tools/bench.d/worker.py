@@ -170,6 +170,16 @@ async def engine_figures(home: Path, options: argparse.Namespace) -> Figures:
     return figures | {"rss_bench_mb": rss_mb()}
 
 
+def own_figures(options: argparse.Namespace) -> Figures:
+    """Of a process of its own, as llama.cpp's are: memory that another model has left behind is no beginning."""
+    bench = Path(__file__).parents[1] / "bench.py"
+    command = [sys.executable, str(bench), "worker", "--turn", "--home", str(options.home)]
+    command += ["--variant", options.variant, "--rounds", str(options.rounds), "--threads", str(options.threads)]
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    figures: Figures = json.loads(output)
+    return figures
+
+
 def llama_figures(options: argparse.Namespace) -> Figures | None:
     """The same of llama.cpp, or None where it is not."""
     python = os.environ.get("LLAMA_CPP_PYTHON") or (sys.executable if find_spec("llama_cpp") else None)
@@ -183,12 +193,10 @@ def llama_figures(options: argparse.Namespace) -> Figures | None:
 
 
 def over_turns(turns: list[Figures]) -> Figures:
-    """The median turn of every figure and the best of the best; of memory the first, when none was taken yet."""
+    """The median turn of every figure and the best of the best."""
 
     def of(name: str) -> float:
         values = [turn[name] for turn in turns]
-        if name.startswith("rss"):
-            return values[0]
         return max(values) if name.endswith("_best") else statistics.median(values)
 
     return {name: of(name) for name in turns[0]}
@@ -229,9 +237,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--turns", type=int, default=3, metavar="N", help="of this engine and llama.cpp (3)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 means one per core")
     parser.add_argument("--gguf", type=Path, help="the GGUF file for llama.cpp")
+    parser.add_argument("--turn", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     options.home.mkdir(parents=True, exist_ok=True)
-    turns = [(asyncio.run(engine_figures(options.home, options)), llama_figures(options)) for _ in range(options.turns)]
+    if options.turn:
+        print(json.dumps(asyncio.run(engine_figures(options.home, options))))
+        return 0
+    turns = [(own_figures(options), llama_figures(options)) for _ in range(options.turns)]
     ours = over_turns([own for own, _ in turns])
     others = [other for _, other in turns if other is not None]
     theirs = over_turns(others) if others else None
