@@ -85,6 +85,30 @@ async def test_other_dialects_have_ids_of_their_own(behind, path, asked, prefix)
     assert (await reply.json())["id"].startswith(prefix)
 
 
+@pytest.mark.parametrize("logprobs", [None, 0])
+async def test_the_best_of_several_come_back(behind, logprobs):
+    harness, worker = behind
+    worker.reply("GetModelInfo", pb.GetModelInfoResponse(model="m", kind=pb.MODEL_KIND_GENERATE, max_choices=4))
+    shares = {0: -2.0, 1: -0.5, 2: -1.0}
+    steps = [
+        pb.GenerateResponse(
+            index=index,
+            text=f"answer {index}",
+            logprobs=[logprob("a", share)],
+            finish_reason=pb.FINISH_REASON_STOP,
+            usage=USAGE,
+        )
+        for index, share in shares.items()
+    ]
+    worker.reply("Generate", steps)
+    answer = await harness.sdk.completions.create(model="chat", prompt="hi", n=2, best_of=3, logprobs=logprobs)
+    assert [(choice.index, choice.text) for choice in answer.choices] == [(0, "answer 1"), (1, "answer 2")]
+    assert {choice.logprobs is None for choice in answer.choices} == {logprobs is None}
+    assert answer.usage.completion_tokens == 3
+    [request] = worker.requests("Generate")
+    assert (request.choices, request.logprobs) == (3, True)
+
+
 async def test_a_stream(behind):
     harness, worker = behind
     worker.reply("GetModelInfo", CHAT_INFO)

@@ -194,6 +194,15 @@ class Collected:
         return ChatMessage("assistant", text or None, tool_calls=calls)
 
 
+def likeliest(answers: Sequence[Collected], count: int) -> list[Collected]:
+    """The `count` whose tokens are likeliest on average, the likeliest first; of equal ones the earlier."""
+
+    def mean(answer: Collected) -> float:
+        return sum(one.logprob for one in answer.logprobs) / max(1, len(answer.logprobs))
+
+    return sorted(answers, key=mean, reverse=True)[:count]
+
+
 _encode = msgspec.json.Encoder().encode
 
 

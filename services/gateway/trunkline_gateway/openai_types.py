@@ -50,6 +50,7 @@ class CompletionControl(msgspec.Struct, frozen=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    best_of: Annotated[int, Meta(ge=1, le=128)] | None = None
     max_tokens: int | None = None
     user: str | None = None
     safety_identifier: str | None = None

@@ -96,8 +96,7 @@ def completion(body: bytes, request_id: str, abilities: Abilities) -> pb.Generat
     asked = bodies.decode(body, _decode_completion)
     _refuse_unknown(body, _KNOWN_IN_COMPLETION)
     _check_choices(asked.n, abilities)
-    if asked.best_of not in (None, 1, asked.n):
-        raise Unsupported("best_of other than n is not supported by this model", param="best_of")
+    choices = _drafted(asked, abilities)
     _refuse_guides(asked, abilities)
     if asked.suffix:
         raise Unsupported("suffix is not supported by this model", param="suffix")
@@ -108,10 +107,11 @@ def completion(body: bytes, request_id: str, abilities: Abilities) -> pb.Generat
         # 16 is the default of this old endpoint: OpenAI API reference, "Completions" (read 2026-11-24).
         max_tokens=asked.max_tokens or 16,
         stop=_stops(asked.stop),
-        logprobs=asked.logprobs is not None,
+        # Which are the best is told by them.
+        logprobs=asked.logprobs is not None or choices > (asked.n or 1),
         top_logprobs=asked.logprobs or 0,
         echo=bool(asked.echo),
-        choices=asked.n or 1,
+        choices=choices,
         regex=asked.guided_regex or "",
         options=asked.guided_choice or (),
     )
@@ -221,6 +221,28 @@ def _stops(stop: str | list[str] | None) -> list[str]:
     if not all(stops):
         raise InvalidRequest("stop must not have empty strings", param="stop")
     return stops
+
+
+def shows_logprobs(body: bytes) -> bool:
+    """Whether a completion's caller asked for them."""
+    return bodies.decode(body, _decode_completion).logprobs is not None
+
+
+def _drafted(asked: CompletionRequest, abilities: Abilities) -> int:
+    """How many answers are made: `best_of`, of which the `n` likeliest come back. 1 says nothing, as if left out."""
+    wanted, drafted = asked.n or 1, asked.best_of or 1
+    if drafted in (1, wanted):
+        return wanted
+    if drafted < wanted:
+        raise InvalidRequest(f"best_of is {drafted} and n is {wanted}; it must not be less", param="best_of")
+    if asked.stream:
+        raise InvalidRequest(
+            "which answers are best is known at their end; leave out stream or best_of", param="best_of"
+        )
+    if drafted > abilities.choices:
+        text = f"best_of above {abilities.choices} is not supported by this model"
+        raise Unsupported(text, param="best_of")
+    return drafted
 
 
 def _check_choices(n: int | None, abilities: Abilities) -> None:

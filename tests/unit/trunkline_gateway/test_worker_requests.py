@@ -44,6 +44,12 @@ def test_several_answers_go_to_a_model_that_makes_them():
     several = Abilities(choices=4)
     assert chat(encoded(**ASK, n=4), "r", several).choices == 4
     assert completion(encoded(model="m", prompt="a", n=3, best_of=3), "r", several).choices == 3
+    best = completion(encoded(model="m", prompt="a", n=2, best_of=4), "r", several)
+    assert (best.choices, best.logprobs, best.top_logprobs) == (4, True, 0)
+    for wrong in ({"n": 3, "best_of": 2}, {"best_of": 3, "stream": True}, {"best_of": 5}):
+        with pytest.raises(InvalidRequest) as caught:
+            completion(encoded(model="m", prompt="a", **wrong), "r", several)
+        assert caught.value.param == "best_of"
     with pytest.raises(Unsupported) as caught:
         chat(encoded(**ASK, n=5), "r", several)
     assert caught.value.param == "n"

@@ -75,7 +75,7 @@ class Size:
                 question.turn.principal.key_id,
                 question.call.body,
                 output_max_of(question.call),
-                question.call.choices,
+                question.call.drafted_choices,
             )
             self.estimate = self._capped(self._likely)
         self.demand = self._demand()

@@ -76,6 +76,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         prompts = _prompts(control.prompt) if isinstance(control, CompletionControl) else 1
         return prompts * (control.n or 1)
 
+    @property
+    def drafted_choices(self) -> int:
+        """How many are made for them: of a completion's `best_of` only the best come back, and all cost tokens."""
+        control = self.control
+        if not isinstance(control, CompletionControl) or control.best_of is None:
+            return self.choices
+        return max(self.choices, _prompts(control.prompt) * control.best_of)
+
 
 def _prompts(prompt: str | list[str | int | list[int]]) -> int:
     """A string and a list of token ids are one prompt each."""

@@ -9,7 +9,15 @@ import msgspec
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_gateway import worker_requests
-from trunkline_gateway.answers import FINISH_REASONS, Collected, Heading, Writer, embedding_list, usage_from
+from trunkline_gateway.answers import (
+    FINISH_REASONS,
+    Collected,
+    Heading,
+    Writer,
+    embedding_list,
+    likeliest,
+    usage_from,
+)
 from trunkline_gateway.chunks import Chunk
 from trunkline_gateway.plan import FailureKind, Target
 from trunkline_gateway.providers.base import Answer, AttemptFailed, Call, Provider, Terms
@@ -142,7 +150,7 @@ class Workers:
         route = Route(pool, wanted_of(request, pool.tokens_per_byte), terms, restarts=restarts)
         await route.opened()
         rpc = Sent(route, request)
-        return Generation(self, rpc, writer, role=call.surface is Surface.CHAT, choices=request.choices or 1)
+        return Generation(self, rpc, writer, call, choices=request.choices or 1)
 
     async def _embed(self, call: Call, target: Target, terms: Terms) -> Answer:
         asked = worker_requests.embedding(call.body)
@@ -221,11 +229,12 @@ def _attempt_failed(name: str, found: TrunklineError) -> AttemptFailed:
 class Generation:
     """One generation under way. Dropping or cutting it frees the worker's slot."""
 
-    def __init__(self, workers: Workers, rpc: Sent, writer: Writer, *, role: bool, choices: int) -> None:
+    def __init__(self, workers: Workers, rpc: Sent, writer: Writer, call: Call, *, choices: int) -> None:
         self._workers = workers
         self._rpc = rpc
         self._writer = writer
-        self._role = role
+        self._call = call
+        self._role = call.surface is Surface.CHAT
         self._begun: set[int] = set()
         self._open = choices
 
@@ -287,6 +296,11 @@ class Generation:
         if last.finish_reason not in FINISH_REASONS:
             raise AttemptFailed(FailureKind.BROKEN, UpstreamError("the worker gave this generation up; send it again"))
         usage = usage_from(last.usage)
+        if len(answers) > self._call.choices:
+            answers = likeliest(answers, self._call.choices)
+            if not worker_requests.shows_logprobs(self._call.body):
+                for answer in answers:
+                    answer.logprobs.clear()
         return Answer(body=self._writer.whole(answers, usage), usage=usage)
 
     async def release(self) -> None:
