@@ -81,8 +81,8 @@ class TokenGuide:
 def _octets() -> NDArray[np.float32]:
     """By a byte of bits: the mask of eight tokens.
 
-    To add a mask takes the same time whatever it forbids. To write minus infinity where a bit says so takes ten times
-    longer when the bits are mixed, since the processor cannot guess what comes next.
+    To add a mask takes the same time whatever it forbids. To write minus infinity where a bit says so takes far longer
+    when the bits are mixed, since the processor cannot guess what comes next.
     """
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
     return np.where(bits, np.float32(0), np.float32(-np.inf))
