@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
+import numpy as np
 from msgspec import Struct, structs
 
 from trunkline_kit.clock import Clock, SystemClock
@@ -161,8 +162,10 @@ class Engine:
     def run(self) -> None:
         """The thread's body: steps while there is work, sleeps on the command queue otherwise."""
         try:
-            while self._obey():
-                self._deliver(self._batcher.step() if self._batcher.has_work else [])
+            # The sampler sees overflows for itself, and setting this for every token is slow.
+            with np.errstate(over="ignore"):
+                while self._obey():
+                    self._deliver(self._batcher.step() if self._batcher.has_work else [])
         except Exception as error:  # noqa: BLE001 - the edge of the thread: whatever it was, callers must hear of it
             _log.error("the engine has died", exc_info=error)
             self._loop.call_soon_threadsafe(self._die)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import numpy as np
 from msgspec import Struct, structs
+from numpy.typing import NDArray
 
 from trunkline_kit.errors import InvalidRequest
 from trunkline_worker.runtimes.base import Logits
@@ -32,6 +34,14 @@ class FinishReason(StrEnum):
     """The grammar turned out to be too much to follow."""
 
 
+class Few(NamedTuple):
+    """What may come next, where it is few tokens, or all but few."""
+
+    ids: NDArray[np.intp]
+    allowed: bool
+    """These may come and no others; otherwise these may not and all others may."""
+
+
 class AnswerGuide(Protocol):
     """Where one answer is in the grammar it is held to."""
 
@@ -42,6 +52,9 @@ class AnswerGuide(Protocol):
     @property
     def failed(self) -> bool:
         """Whether the grammar turned out to be too much to follow."""
+
+    def few(self) -> Few | None:
+        """What may come next, in short, if that can be said; None if not, and once it has failed."""
 
     def mask(self, spare: Logits) -> Logits | None:
         """An additive mask [vocabulary]: minus infinity for what may not come next, which is never all, and 0.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from trunkline_kit.errors import InvalidRequest, Unsupported
 from trunkline_worker.candidates import Scratch
+from trunkline_worker.generation import Few
 from trunkline_worker.grammars import Grammar, Kind
 from trunkline_worker.runtimes.base import Logits
 from trunkline_worker.tokenizer import TextCodec
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
 
 _KEPT_GRAMMARS = 128
+_FEW = 32
+"""Tokens are few if they are less than one of so many."""
 _LAYOUT: JsonCompileOptions = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 """As Python writes JSON, which models have read most of. With free white space a small model adds it for ever."""
 _CANNOT = ("Unimplemented", "Unknown format", "too large", "too complex")
@@ -52,7 +55,11 @@ class TokenGuide:
     def __init__(self, matcher: LLMatcher, vocabulary_size: int) -> None:
         self._matcher = matcher
         self._vocabulary_size = vocabulary_size
-        self._bits = np.zeros((vocabulary_size + 31) // 32, np.int32)
+        words = np.zeros((vocabulary_size + 63) // 64, np.uint64)
+        self._words, self._bits = words, words.view(np.int32)[: (vocabulary_size + 31) // 32]
+        self._found = False
+        self._told = b""
+        self._few: Few | None = None
 
     @property
     def done(self) -> bool:
@@ -64,9 +71,28 @@ class TokenGuide:
         """Whether the grammar turned out to be too much to follow; the answer so far is not what was asked for."""
         return bool(self._matcher.is_error())
 
+    def few(self) -> Few | None:
+        """In JSON it is few tokens between values, and all but few in a string."""
+        self._find()
+        if self.failed:
+            return None
+        words = self._words.tobytes()
+        # Within a string it is the same again and again.
+        if words != self._told:
+            self._told, self._few = words, self._tell()
+        return self._few
+
+    def _tell(self) -> Few | None:
+        allowed = int(np.bitwise_count(self._words).sum())
+        least = min(allowed, self._vocabulary_size - allowed)
+        if least * _FEW > self._vocabulary_size:
+            return None
+        bits = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._vocabulary_size]
+        return Few((bits == (least == allowed)).nonzero()[0], least == allowed)
+
     def mask(self, spare: Logits) -> Logits | None:
         """Minus infinity for what may not come next, and 0, in `spare`; None once it has failed."""
-        self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+        self._find()
         if self.failed:
             return None
         octets = spare[: self._bits.nbytes * 8].reshape(-1, 8)
@@ -75,6 +101,12 @@ class TokenGuide:
 
     def accept(self, token_id: int) -> None:
         self._matcher.consume_token(token_id)
+        self._found = False
+
+    def _find(self) -> None:
+        if not self._found:
+            self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+            self._found = True
 
 
 @cache

@@ -192,6 +192,9 @@ async def test_a_grammar_that_fails_is_told():
     class Failing:
         failed, done = True, False
 
+        def few(self):
+            return None
+
         def mask(self, spare):
             return None
 

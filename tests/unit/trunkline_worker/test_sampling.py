@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from trunkline_kit.errors import InvalidRequest
 from trunkline_worker.candidates import Scratch, candidates, pick
-from trunkline_worker.generation import SamplingOptions
+from trunkline_worker.generation import Few, SamplingOptions
 from trunkline_worker.sampling import Sampler
 
 rows = arrays(np.float32, st.integers(2, 60), elements=st.floats(-30, 30, width=32), unique=True)
@@ -35,6 +35,11 @@ class Slow:
         self.counts: dict[int, int] = {}
         assert options.seed is not None
         self.random = np.random.default_rng(abs(options.seed) * 2 + (options.seed < 0))
+        self.places: list[float] = []
+
+    def place(self) -> float:
+        self.places = self.places or self.random.random(64).tolist()
+        return self.places.pop()
 
     def choose(self, row) -> int:
         options, made = self.options, row.copy()
@@ -49,7 +54,7 @@ class Slow:
                 made[token] -= often + np.float32(options.presence_penalty)
         chosen = int(made.argmax())
         if options.temperature:
-            chosen = pick(*candidates(made, options, Scratch(made.size)), self.random.random())
+            chosen = pick(candidates(made, options, Scratch(made.size)), self.place())
         self.counts[chosen] = self.counts.get(chosen, 0) + 1
         self.seen.add(chosen)
         return chosen
@@ -82,7 +87,7 @@ def test_top_k_one_and_tiny_top_p_are_greedy(row, temperature, seed):
 def test_only_tokens_of_the_nucleus_are_drawn(row, temperature, top_p, seed):
     options = SamplingOptions(temperature=temperature, top_p=top_p, seed=seed)
     sampler = Sampler(options)
-    assert {sampler.choose(row) for _ in range(20)} <= set(candidates(row, options, Scratch(row.size))[0].tolist())
+    assert {sampler.choose(row) for _ in range(20)} <= set(candidates(row, options, Scratch(row.size)).ids.tolist())
 
 
 @given(rows, st.integers(-(2**40), 2**40))
@@ -137,8 +142,19 @@ def test_penalties_grow_over_many_tokens():
 class Even:
     """A guide that allows even tokens, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, tells: str) -> None:
         self.gone: list[int] = []
+        self.tells = tells
+
+    def few(self):
+        allowed = np.array([token for token in range(0, 10, 2) if token not in self.gone], np.intp)
+        match self.tells:
+            case "allowed":
+                return Few(allowed, allowed=True)
+            case "forbidden":
+                return Few(np.setdiff1d(np.arange(10), allowed), allowed=False)
+            case _:
+                return None
 
     def mask(self, spare):
         spare[::2], spare[1::2] = 0, -np.inf
@@ -149,11 +165,15 @@ class Even:
         self.gone.append(token_id)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 2.0])
-def test_a_guide_is_obeyed_whatever_the_bias(temperature):
-    options = SamplingOptions(temperature=temperature, logit_bias={1: 100.0}, seed=3)
-    sampler = Sampler(options, guide=Even())
-    assert sorted(sampler.choose(np.zeros(10, np.float32)) for _ in range(5)) == [0, 2, 4, 6, 8]
+@pytest.mark.parametrize("tells", ["allowed", "forbidden", "nothing"])
+@pytest.mark.parametrize("temperature", [0.0, 0.2, 2.0])
+@pytest.mark.parametrize("other", [{}, {"logit_bias": {1: 100.0}}, {"presence_penalty": -2.0}], ids=str)
+def test_a_guide_is_obeyed_however_it_tells_and_whatever_the_bias(tells, temperature, other):
+    options = SamplingOptions(temperature=temperature, seed=3, **other)
+    sampler = Sampler(options, guide=Even(tells))
+    row = np.zeros(10, np.float32)
+    assert sorted(sampler.choose(row) for _ in range(5)) == [0, 2, 4, 6, 8]
+    assert not row.any()
 
 
 @pytest.mark.parametrize(
