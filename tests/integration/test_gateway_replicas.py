@@ -165,16 +165,105 @@ async def test_who_drains_gets_no_new_work(place):
     assert place.asked == [0, 4]
 
 
+async def fake_models(stack, net, count=2):
+    """Addresses of workers with the fake model."""
+    config = WorkerConfig(listen="127.0.0.1:0", home=Path("/nowhere"), model="fake:", drain_grace_s=0)
+    addresses = []
+    for _ in range(count):
+        kit = Kit(net=net, clock=SystemClock(), tracing=Tracing(), metrics=CollectorRegistry(), environment={})
+        addresses.append((await stack.enter_async_context(open_worker(config, kit))).address)
+    return addresses
+
+
+class Plug(WorkerServiceServicer):
+    """Passes on what a worker says; the plug of the first one that generates is pulled after some steps."""
+
+    pulled_after = 0
+
+    def __init__(self, stub):
+        self.stub = stub
+
+    async def GetModelInfo(self, request, context):
+        return await self.stub.GetModelInfo(request, timeout=5)
+
+    async def GetLoad(self, request, context):
+        async for load in self.stub.GetLoad(request, timeout=60):
+            yield load
+
+    async def Generate(self, request, context):
+        left, Plug.pulled_after = Plug.pulled_after, 0
+        async for step in self.stub.Generate(request, timeout=30):
+            yield step
+            left -= 1
+            if left == 0:
+                raise Unavailable("the plug is pulled")
+
+
+@pytest.fixture
+async def plugs(open_harness):
+    """Opens a gateway before two workers whose plugs can be pulled."""
+    net = Net()
+    async with AsyncExitStack() as stack:
+        served = []
+        for address in await fake_models(stack, net):
+            channel = await stack.enter_async_context(net.channel(f"ipv4:{address}"))
+            register = partial(add_WorkerServiceServicer_to_server, Plug(WorkerServiceStub(channel)))
+            serving = net.serve("127.0.0.1:0", register, options=ServeOptions(grace_s=0.0))
+            served.append(await stack.enter_async_context(serving))
+
+        async def opened(**settings):
+            tree = {
+                "providers": {"w": {"kind": "worker", "target": f"ipv4:{','.join(served)}", **settings}},
+                "models": {"m": {"deployments": [{"provider": "w", "model": "x"}]}},
+            }
+            harness = await open_harness(tree, net=net)
+            await heard(harness, 2)
+            return harness
+
+        yield opened
+        Plug.pulled_after = 0
+
+
+async def streamed(harness, **more):
+    """The text and the usage of one streamed answer."""
+    text, usage = "", None
+    stream = await harness.sdk.chat.completions.create(
+        model="m", messages=ASK, stream=True, stream_options={"include_usage": True}, temperature=0, **more
+    )
+    async for chunk in stream:
+        text += chunk.choices[0].delta.content or "" if chunk.choices else ""
+        usage = chunk.usage or usage
+    return text, (usage.prompt_tokens, usage.completion_tokens)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7])
+async def test_an_answer_goes_on_at_another_replica_where_that_is_wanted(plugs, steps):
+    harness = await plugs(resume=True)
+    whole = await streamed(harness)
+    assert whole[0] == ASK[0]["content"]
+    Plug.pulled_after = steps
+    assert await streamed(harness) == whole
+    assert harness.metric("trunkline_gateway_replica_resumes_total", provider="w", model="x") == 1
+    Plug.pulled_after = steps
+    answer = await harness.sdk.chat.completions.create(model="m", messages=ASK, temperature=0)
+    assert (answer.choices[0].message.content, answer.usage.completion_tokens) == (whole[0], whole[1][1])
+    assert harness.metric("trunkline_gateway_replica_resumes_total", provider="w", model="x") == 2
+
+
+async def test_it_ends_with_an_error_where_that_is_not_wanted(plugs):
+    harness = await plugs()
+    Plug.pulled_after = 3
+    with pytest.raises(openai.APIError):
+        await streamed(harness)
+    assert harness.metric("trunkline_gateway_replica_resumes_total", provider="w", model="x") == 0
+
+
 @pytest.fixture
 async def real(open_harness):
     """Two workers with the fake model."""
     net = Net()
-    config = WorkerConfig(listen="127.0.0.1:0", home=Path("/nowhere"), model="fake:", drain_grace_s=0)
     async with AsyncExitStack() as stack:
-        addresses = []
-        for _ in range(2):
-            kit = Kit(net=net, clock=SystemClock(), tracing=Tracing(), metrics=CollectorRegistry(), environment={})
-            addresses.append((await stack.enter_async_context(open_worker(config, kit))).address)
+        addresses = await fake_models(stack, net)
         tree = {
             "providers": {"w": {"kind": "worker", "target": f"ipv4:{','.join(addresses)}"}},
             "models": {"m": {"deployments": [{"provider": "w", "model": "x"}]}},

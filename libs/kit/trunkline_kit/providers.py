@@ -40,6 +40,8 @@ class WorkerProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     target: WorkerTarget = "local:worker-{model}"
     """All its replicas: a headless name, `ipv4:IP:PORT,IP:PORT`, or `k8s:///NAMESPACE/SERVICE:PORT`."""
     balance: ReplicaRule = ReplicaRule.SECONDS
+    resume: bool = False
+    """Whether an answer that has begun goes on at another replica when its own one fails or stops."""
 
 
 class Assemble(Enum):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_worker.generation import Delta, FinishReason, GenerationRequest
-from trunkline_worker.tokenizer import TextCodec
+from trunkline_worker.stopping import StopMatcher
+from trunkline_worker.tokenizer import IncrementalDetokenizer, TextCodec
 from trunkline_worker.tools import CallPiece, CallReader
 from trunkline_worker.wire import call_delta, calls_tools, generate_response
 
@@ -14,10 +15,13 @@ class Answers:
 
     def __init__(self, request: pb.GenerateRequest, asked: GenerationRequest, codec: TextCodec) -> None:
         self._codec = codec
-        prompt = (request.text or codec.decode(asked.prompt_ids)) if request.echo else ""
+        prompt = (request.text or codec.decode(asked.prompt_ids)) if request.echo and not asked.begun else ""
         self._echoes = dict.fromkeys(range(asked.choices), prompt) if prompt else {}
         readers = asked.choices if calls_tools(request) else 0
         self._readers = [CallReader() for _ in range(readers)]
+        if asked.begun:
+            for reader in self._readers:
+                reader.push(said(asked, codec))
 
     def message(self, delta: Delta) -> pb.GenerateResponse:
         """The delta on the wire."""
@@ -38,6 +42,12 @@ class Answers:
             message.finish_reason = pb.FINISH_REASON_TOOL_CALLS
         else:
             _append(message, reader.rest())
+
+
+def said(asked: GenerationRequest, codec: TextCodec) -> str:
+    """What of an answer that was begun elsewhere has been told."""
+    text, stops = IncrementalDetokenizer(codec), StopMatcher(asked.stop)
+    return "".join(stops.push(text.push((token_id,))) for token_id in asked.prompt_ids[-asked.begun :])
 
 
 def _append(message: pb.GenerateResponse, piece: CallPiece | None) -> None:

@@ -176,7 +176,7 @@ def fake_decoder(config: WorkerConfig) -> Decoder:
     verify_tokens = VERIFY_TOKENS if config.slots.speculation else 0
     runtime = FakeDecoder(config.slots.slots, config.slots.slot_tokens, verify_tokens=verify_tokens)
     info = model_info(ModelKind.GENERATE, runtime.slot_tokens, runtime.vocabulary_size)
-    info.model, info.execution_provider = "fake", runtime.provider
+    info.model, info.revision, info.execution_provider = "fake", "1", runtime.provider
     eos_ids, codec = frozenset({EOS_ID}), ByteCodec()
     guides = GuideMaker(codec, eos_ids, runtime.vocabulary_size)
     intake = Intake(codec=codec, context_tokens=runtime.slot_tokens, guides=guides)

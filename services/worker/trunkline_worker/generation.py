@@ -118,6 +118,9 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
 
     request_id: str
     prompt_ids: tuple[int, ...]
+    """What has to be read: the prompt, and what of the answer another worker has made."""
+    begun: int = 0
+    """How many of those, at the end, are the answer's. They count as answered and are not told again."""
     sampling: SamplingOptions = SamplingOptions()
     max_tokens: int = 0
     """0 means up to the slot's end."""
@@ -148,6 +151,10 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
         if len(self.stop) > _MAX_STOPS or not all(self.stop):
             raise InvalidRequest(f"stop takes at most {_MAX_STOPS} strings, none of them empty", param="stop")
         _within("n", self.choices, 1, MAX_CHOICES)
+        if self.begun and self.choices > 1:
+            raise InvalidRequest("one answer can go on that was begun elsewhere, not several", param="begun")
+        if self.begun and 0 < self.max_tokens <= self.begun:
+            raise InvalidRequest(f"begun has all of the {self.max_tokens} tokens of max_tokens", param="begun")
         _within("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         if self.top_logprobs is not None:
             _within("top_logprobs", self.top_logprobs, 0, _MAX_TOP_LOGPROBS)
@@ -175,6 +182,8 @@ class Usage(Struct, frozen=True, kw_only=True):
     """Every token the model was sampled for, an end-of-sequence token included: each of them cost a step."""
     cached_tokens: int = 0
     """Tokens of the prompt that came out of the prefix cache."""
+    begun_tokens: int = 0
+    """Of the completion tokens, those that another worker made."""
 
 
 class Timing(Struct, frozen=True, kw_only=True):

@@ -53,6 +53,12 @@ class Sampler:
         self._remember(chosen)
         return chosen
 
+    def recall(self, token_id: int) -> None:
+        """Go on behind a token that another sampler with these options chose: as if it had been chosen here."""
+        if self.options.temperature != 0.0:
+            self._place()
+        self._remember(token_id)
+
     def _choose_changed(self, logits: Logits, few: Few | None, scratch: Scratch) -> int:
         """With bias, penalties and what the guide forbids; that stays so, since nothing lifts minus infinity.
 
@@ -79,11 +85,15 @@ class Sampler:
         return int(logits.argmax()) if self.options.temperature == 0.0 else self._draw(logits, scratch)
 
     def _draw(self, logits: Logits, scratch: Scratch) -> int:
-        # Drawn first and always, so that the place does not depend on how many tokens are left; and many at once, since
-        # the generator is not in the processor's caches any more.
+        # Drawn first and always, so that the place does not depend on how many tokens are left.
+        place = self._place()
+        return pick(candidates(logits, self.options, scratch), place)
+
+    def _place(self) -> float:
+        # Many at once, since the generator is not in the processor's caches any more.
         if not self._places:
             self._places = self._random.random(_PLACES).tolist()
-        return pick(candidates(logits, self.options, scratch), self._places.pop())
+        return self._places.pop()
 
     def _remember(self, chosen: int) -> None:
         """The token came: it counts from now on."""

@@ -48,9 +48,8 @@ class Sequence:
         self.request = request
         self.index = index
         self._guide = None if request.grammar is None else request.grammar.guide()
-        self.sampler = Sampler(
-            request.sampling, request.prompt_ids, choice=index, guide=self._guide, scratch=limits.scratch
-        )
+        prompt = request.prompt_ids[: len(request.prompt_ids) - request.begun]
+        self.sampler = Sampler(request.sampling, prompt, choice=index, guide=self._guide, scratch=limits.scratch)
         self.prefilled = 0
         """Tokens of the prompt that the slot holds already."""
         self.last_id = -1
@@ -63,8 +62,8 @@ class Sequence:
         self._answer_ids: list[int] = []
         self._drafter: Drafter | None = None
         self._limits = limits
-        room = limits.slot_tokens - len(request.prompt_ids)
-        self._most = min(request.max_tokens, room) if request.max_tokens else room
+        room = limits.slot_tokens - len(prompt)
+        self._most = (min(request.max_tokens, room) if request.max_tokens else room) - request.begun
         self._text = IncrementalDetokenizer(codec)
         self._stops = StopMatcher(request.stop)
         self._codec = codec
@@ -72,9 +71,11 @@ class Sequence:
         self.arrived_s = self.started_s = self.prefilled_s = now_s
         if first is not None:
             self.started_s, self.prefilled_s = first.started_s, first.prefilled_s
+        self._recall(request.prompt_ids[len(prompt) :])
 
     @property
     def prompt_tokens(self) -> int:
+        """Tokens to read before the next one is chosen, those included that another worker chose."""
         return len(self.request.prompt_ids)
 
     @property
@@ -160,10 +161,18 @@ class Sequence:
     def usage(self) -> Usage:
         spent = self.spent
         return Usage(
-            prompt_tokens=self.prompt_tokens,
+            prompt_tokens=self.prompt_tokens - self.request.begun,
             completion_tokens=spent.completion_tokens,
             cached_tokens=spent.cached_tokens,
+            begun_tokens=self.request.begun,
         )
+
+    def _recall(self, begun: tuple[int, ...]) -> None:
+        """Take over what another worker said of this answer, token by token as it did."""
+        for token_id in begun:
+            self.sampler.recall(token_id)
+            self._stops.push(self._text.push((token_id,)))
+        self.spent.completion_tokens += len(begun)
 
     def _ends(self, token_id: int) -> bool:
         return token_id in self._limits.eos_ids and not self.request.ignore_eos

@@ -15,7 +15,7 @@ from msgspec import structs
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline.worker.v1.worker_service_pb2_grpc import WorkerServiceServicer
 from trunkline_kit.clock import Clock
-from trunkline_kit.errors import TrunklineError, Unavailable, Unsupported
+from trunkline_kit.errors import Conflict, TrunklineError, Unavailable, Unsupported
 from trunkline_kit.parts import Kit
 from trunkline_worker.answers import Answers
 from trunkline_worker.catalogue import ModelKind
@@ -63,8 +63,12 @@ class GenerateService(WorkerServiceServicer):
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
         """The request's deltas, one message each."""
+        if request.HasField("begun") and request.begun.revision != self._info.revision:
+            raise Conflict("the answer was begun by another model than this worker has; ask it anew")
         asked = structs.replace(await self._tokenised(request), deadline_s=deadline_s(context, self._clock))
-        usage, unfinished = Usage(prompt_tokens=len(asked.prompt_ids), completion_tokens=0), asked.choices
+        revision = self._info.revision
+        usage = Usage(prompt_tokens=len(asked.prompt_ids) - asked.begun, completion_tokens=0)
+        unfinished = asked.choices
         answers = Answers(request, asked, self._codec)
         meter = self._metrics.serving.begin(self._info.model, self._clock.monotonic_s())
         try:
@@ -78,7 +82,9 @@ class GenerateService(WorkerServiceServicer):
                         self._metrics.ended(self._info.model, delta)
                         meter.ended(delta, now_s)
                         record_phases(self._tracing, delta, self._clock.now_s())
-                    yield answers.message(delta)
+                    message = answers.message(delta)
+                    message.revision, revision = revision, ""
+                    yield message
         except TrunklineError:
             self._metrics.failed(self._info.model, usage)
             raise

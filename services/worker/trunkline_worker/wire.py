@@ -46,9 +46,11 @@ def generation_request(request: pb.GenerateRequest, intake: Intake) -> Generatio
         raise InvalidRequest("request_id is empty", param="request_id")
     tools = decode_tools(request.tools_json, request.tool_choice_json)
     grammar = _grammar(request, tools)
+    begun = request.begun.token_ids
     return GenerationRequest(
         request_id=request.request_id,
-        prompt_ids=tuple(_prompt_ids(request, intake, tools)),
+        prompt_ids=(*_prompt_ids(request, intake, tools), *begun),
+        begun=len(begun),
         sampling=_sampling(request.sampling, intake.unset),
         max_tokens=request.max_tokens,
         stop=tuple(request.stop),

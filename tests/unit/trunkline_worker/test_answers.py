@@ -1,3 +1,5 @@
+from msgspec import structs
+
 from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_worker.answers import Answers
 from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, Usage
@@ -40,3 +42,19 @@ def test_a_call_cut_off_keeps_its_reason():
 
 def test_without_tools_braces_are_text():
     assert answers().message(delta("{", FinishReason.STOP)).text == "{"
+
+
+def test_a_call_that_was_begun_elsewhere_is_not_named_again():
+    whole = '{"name": "f", "arguments": {"a": 1}}'
+    for cut in range(1, len(whole)):
+        ids = tuple(whole[:cut].encode())
+        asked = GenerationRequest(request_id="a", prompt_ids=(104, *ids), begun=cut)
+        request = pb.GenerateRequest(request_id="a", tools_json=TOOLS, echo=True)
+        first = Answers(pb.GenerateRequest(tools_json=TOOLS), structs.replace(asked, begun=0), ByteCodec())
+        second = Answers(request, asked, ByteCodec())
+        told = first.message(delta(whole[:cut])).tool_calls
+        rest = second.message(delta(whole[cut:], FinishReason.STOP))
+        calls = [*told, *rest.tool_calls]
+        assert [one.name for one in calls if one.name] == ["f"]
+        assert "".join(one.arguments for one in calls) == '{"a": 1}'
+        assert (rest.text, rest.finish_reason) == ("", pb.FINISH_REASON_TOOL_CALLS)

@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from trunkline_kit.clock import ManualClock
-from trunkline_kit.errors import ContextTooLong
+from trunkline_kit.errors import ContextTooLong, InvalidRequest
 from trunkline_worker.batching import BatchConfig, Batcher, next_chunk, step_tokens
 from trunkline_worker.generation import Delta, FinishReason, GenerationRequest, SamplingOptions
 from trunkline_worker.runtimes.fake import EOS_ID, ByteCodec, FakeDecoder
@@ -295,3 +296,39 @@ def test_load_counts_tokens_and_slots():
     # 20 tokens of prompt and the first of two sampled ones, in each of two slots.
     assert (load.running, load.waiting, load.waiting_tokens, load.kv_usage) == (2, 1, 20, 42 / 200)
     assert load.rate.per_s > 0
+
+
+goings_on = st.sampled_from(
+    [
+        {"sampling": GREEDY},
+        {"sampling": SamplingOptions(seed=5, temperature=1.5, frequency_penalty=0.5, repetition_penalty=1.2)},
+        {"sampling": SamplingOptions(seed=-1, temperature=1, top_p=0.9, logit_bias={97: 3.0})},
+        {"sampling": GREEDY, "stop": ("lo w", "zz")},
+        {"sampling": GREEDY, "max_tokens": 9},
+    ]
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.text("hello worldé🐟", min_size=2, max_size=20), goings_on, st.data())
+def test_an_answer_that_was_begun_elsewhere_goes_on_as_if_it_had_not_been(text, options, data):
+    whole = drain_alone(ask("a", text, **options))
+    cut = data.draw(st.integers(1, max(1, len(whole) - 1)))
+    if cut >= len(whole):
+        return
+    request = ask("a", text, **options)
+    begun = tuple(token_id for delta in whole[:cut] for token_id in delta.token_ids)
+    rest = drain_alone(structs.replace(request, prompt_ids=request.prompt_ids + begun, begun=len(begun)))
+    assert [delta.token_ids for delta in rest] == [delta.token_ids for delta in whole[cut:]]
+    assert [delta.text for delta in rest] == [delta.text for delta in whole[cut:]]
+    assert (rest[-1].finish, rest[-1].matched_stop) == (whole[-1].finish, whole[-1].matched_stop)
+    assert rest[-1].usage.begun_tokens == cut
+    assert structs.replace(rest[-1].usage, begun_tokens=0) == whole[-1].usage
+
+
+@pytest.mark.parametrize(("choices", "max_tokens", "says"), [(2, 0, "not several"), (1, 2, "all of the 2 tokens")])
+def test_what_cannot_go_on_is_refused(choices, max_tokens, says):
+    request = ask("a", "hi", begun=2, choices=choices, max_tokens=max_tokens)
+    with pytest.raises(InvalidRequest, match=says) as refused:
+        request.check(CODEC.vocabulary_size)
+    assert refused.value.param == "begun"

@@ -107,6 +107,22 @@ async def test_several_answers_to_one_prompt(stub):
     assert all(one.text.startswith("ab") for one in echoed)
 
 
+async def test_an_answer_goes_on_that_another_worker_began(stub):
+    whole = await collect(stub, chat("hello there"))
+    assert [message.revision for message in whole[:2]] == [whole[0].revision, ""]
+    ids = [token_id for message in whole[:5] for token_id in message.token_ids]
+    rest = await collect(stub, chat("hello there", begun=pb.Begun(token_ids=ids, revision=whole[0].revision)))
+    assert "".join(message.text for message in rest) == " there"
+    assert rest[-1].usage == whole[-1].usage
+    assert rest[0].revision == whole[0].revision
+
+
+async def test_another_models_answer_does_not_go_on_here(stub):
+    with pytest.raises(grpc.aio.AioRpcError, match="begun by another model") as refused:
+        await collect(stub, chat(begun=pb.Begun(token_ids=[104], revision="another")))
+    assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+
+
 def calls_of(messages) -> tuple[str, str, str]:
     """Text, name and arguments of an answer."""
     calls = [call for message in messages for call in message.tool_calls]

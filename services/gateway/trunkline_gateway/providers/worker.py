@@ -147,7 +147,8 @@ class Workers:
             usage_in_stream=call.wants_usage,
             top_logprobs=request.top_logprobs > 0,
         )
-        route = Route(pool, wanted_of(request, pool.tokens_per_byte), terms, restarts=restarts)
+        wanted = wanted_of(request, pool.tokens_per_byte)
+        route = Route(pool, wanted, terms, restarts=restarts, resumes=self._settings.resume)
         await route.opened()
         rpc = Sent(route, request)
         return Generation(self, rpc, writer, call, choices=request.choices or 1)

@@ -23,6 +23,12 @@ class ReplicaMeters:
             ("provider", "model", "cause"),
             registry=registry,
         )
+        self._resumes = Counter(
+            "trunkline_gateway_replica_resumes",
+            "Answers that another replica was asked to go on with after they had begun.",
+            ("provider", "model"),
+            registry=registry,
+        )
         self._ejections = Counter(
             "trunkline_gateway_replica_ejections",
             "Times that a replica was left out for a while because it did markedly worse than the others.",
@@ -34,6 +40,9 @@ class ReplicaMeters:
 
     def resent(self, place: Place, cause: str) -> None:
         self._resends.labels(*place, cause).inc()
+
+    def resumed(self, place: Place) -> None:
+        self._resumes.labels(*place).inc()
 
     def ejected(self, place: Place) -> None:
         self._ejections.labels(*place).inc()

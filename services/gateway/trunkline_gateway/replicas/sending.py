@@ -1,4 +1,7 @@
-"""One request on its way: to a replica, and to another one as long as nothing of its answer has been given away."""
+"""One request on its way: to a replica, and to another one as long as nothing of its answer has been given away.
+
+With `resume` an answer goes on elsewhere even then: the next replica reads what was said and says what comes after it.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +13,7 @@ from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_gateway.providers.base import AttemptFailed, Terms
 from trunkline_gateway.replicas.pool import ReplicaPool
 from trunkline_gateway.replicas.replica import Flight, Replica, Wanted
-from trunkline_kit.errors import Cancelled, DeadlineExceeded, Internal, Overloaded, Unavailable, UpstreamError
+from trunkline_kit.errors import Cancelled, Conflict, DeadlineExceeded, Internal, Overloaded, Unavailable, UpstreamError
 from trunkline_kit.rpc import from_rpc_error
 from trunkline_policy.faults import FailureKind
 
@@ -27,10 +30,14 @@ ANEW = object()
 class Route:
     """Where one request is and where it has been."""
 
-    def __init__(self, pool: ReplicaPool, wanted: Wanted, terms: Terms, *, restarts: bool = False) -> None:
+    def __init__(
+        self, pool: ReplicaPool, wanted: Wanted, terms: Terms, *, restarts: bool = False, resumes: bool = False
+    ) -> None:
         self.pool = pool
         self.restarts = restarts
         """Whether the request may begin again though it has said something."""
+        self.resumes = resumes
+        """Whether it may go on from there."""
         self.wanted = wanted
         self._terms = terms
         self._until_s = asyncio.get_running_loop().time() + terms.total_s
@@ -65,7 +72,8 @@ class Route:
     def blame(self, flight: Flight, error: grpc.aio.AioRpcError) -> str:
         """Note how a call failed. Why another replica may do better; empty where none would."""
         found = from_rpc_error(error)
-        if isinstance(found, Overloaded):
+        if isinstance(found, (Overloaded, Conflict)):
+            # A conflict: it has another model than the one that began the answer, as while a new one is rolled out.
             flight.over(complete=False)
             return FULL
         # We did not cancel it: a worker whose grace is over did.
@@ -113,12 +121,17 @@ class Sent:
         self._route = route
         self._request = request
         self._said = False
+        self._open = request.choices or 1
+        self._begun = pb.Begun()
+        """What has been said, if it may go on from there: of one answer, made by a known model."""
+        self._owed = ""
+        """The revision that a replica which is to go on has still to name: one that cannot would say all again."""
         self._begin(route.next())
 
     async def read(self) -> Any:
         """The next step, EOF, or ANEW. Raises AioRpcError, AttemptFailed."""
         while (step := await self._step()) is ANEW:
-            if self._said:
+            if self._said and not self._begun.token_ids:
                 self._said = False
                 return ANEW
         return step
@@ -153,26 +166,49 @@ class Sent:
 
     def _heard(self, step: pb.GenerateResponse) -> pb.GenerateResponse:
         self._flight.begun()
+        if self._owed and step.revision != self._owed:
+            self.cancel()
+            raise AttemptFailed(FailureKind.BROKEN, UpstreamError("another worker could not go on with this answer"))
+        self._owed = ""
         if step.text or step.logprobs or step.tool_calls or step.finish_reason:
             self._said = True
         if step.finish_reason:
+            self._open -= 1
             self._route.pool.learn(self._route.wanted, step.usage.prompt_tokens)
+        self._note(step)
         return step
 
+    def _note(self, step: pb.GenerateResponse) -> None:
+        if step.revision:
+            self._begun.revision = step.revision
+        if self._route.resumes and self._request.choices <= 1 and self._begun.revision:
+            self._begun.token_ids.extend(step.token_ids)
+
     def _go_on(self, cause: str) -> bool:
-        if self._said and not self._route.restarts:
+        resumed = bool(self._begun.token_ids)
+        if not self._open or (self._said and not self._route.restarts and not resumed):
             return False
         flight = self._route.elsewhere(cause)
         if flight is None:
             return False
         if cause == GAVE_UP:
             self._flight.over(complete=False)
+        if resumed:
+            self._owed = self._begun.revision
+            self._route.pool.meters.resumed(self._route.pool.place)
         self._begin(flight)
         return True
 
     def _begin(self, flight: Flight) -> None:
         self._flight = flight
-        flight.call = flight.replica.stub.Generate(self._request, timeout=max(LEAST_S, self._route.left_s))
+        request = self._request
+        if self._begun.token_ids:
+            request = pb.GenerateRequest()
+            request.MergeFrom(self._request)
+            request.begun.MergeFrom(self._begun)
+        else:
+            self._open = self._request.choices or 1
+        flight.call = flight.replica.stub.Generate(request, timeout=max(LEAST_S, self._route.left_s))
 
 
 def was_revoked(flight: Flight) -> bool:

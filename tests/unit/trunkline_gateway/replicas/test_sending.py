@@ -10,7 +10,7 @@ from trunkline.worker.v1 import worker_service_pb2 as pb
 from trunkline_gateway.providers.base import AttemptFailed
 from trunkline_gateway.replicas.sending import ANEW, EOF, RESENDS_MAX, Route, Sent, ask
 from trunkline_gateway.replicas.wanting import wanted_of, wanted_texts
-from trunkline_kit.errors import DeadlineExceeded, InvalidRequest, Overloaded, Unavailable
+from trunkline_kit.errors import Conflict, DeadlineExceeded, InvalidRequest, Overloaded, Unavailable
 from trunkline_policy.faults import FailureKind
 
 REQUEST = pb.GenerateRequest(request_id="r", text="hello there", cache_salt=b"t")
@@ -20,10 +20,11 @@ ABORTED = pb.GenerateResponse(finish_reason=pb.FINISH_REASON_ABORTED)
 BROKEN = Unavailable("the engine has failed")
 
 
-async def sent(place, pool, *, restarts=False):
-    found = Route(pool, wanted_of(REQUEST, pool.tokens_per_byte), place.terms(), restarts=restarts)
+async def sent(place, pool, *, restarts=False, resumes=False, request=REQUEST):
+    wanted = wanted_of(request, pool.tokens_per_byte)
+    found = Route(pool, wanted, place.terms(), restarts=restarts, resumes=resumes)
     await found.opened()
-    return Sent(found, REQUEST)
+    return Sent(found, request)
 
 
 async def read_out(generation):
@@ -39,12 +40,12 @@ def first_and_other(place):
     return first, other
 
 
-async def breaks_after(place, *steps, error=BROKEN, restarts=False):
+async def breaks_after(place, *steps, error=BROKEN, **how):
     """One of two replicas says `steps` and fails; whichever is asked first."""
     pool = await place.opened("a", "b")
     for worker in place.workers.values():
         worker.answers = [*steps, error]
-    generation = await sent(place, pool, restarts=restarts)
+    generation = await sent(place, pool, **how)
     await place.until(lambda: any(worker.asked for worker in place.workers.values()))
     first_and_other(place)[1].answers = [TEXT, LAST]
     return pool, generation
@@ -226,3 +227,80 @@ async def test_a_single_answer_is_taken_from_a_silent_replica_too(place):
     with pytest.raises(asyncio.CancelledError):
         await second
     assert pool.replicas[0].in_flight == 0
+
+
+FIRST = pb.GenerateResponse(token_ids=[1, 2], text="hel", revision="r1")
+MORE = pb.GenerateResponse(token_ids=[3], text="l")
+REST = pb.GenerateResponse(token_ids=[4], text="o", finish_reason=pb.FINISH_REASON_STOP, revision="r1")
+
+
+async def goes_on(place, *steps, rest=(REST,), error=BROKEN, **how):
+    """As `breaks_after`, and the other one says `rest`."""
+    _, generation = await breaks_after(place, *steps, error=error, resumes=True, **how)
+    first_and_other(place)[1].answers = list(rest)
+    return generation
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("error", [BROKEN, ABORTED])
+async def test_what_is_begun_goes_on_where_that_is_wanted(place, restarts, error):
+    generation = await goes_on(place, FIRST, MORE, error=error, restarts=restarts)
+    assert await read_out(generation) == ["hel", "l", "o"]
+    (asked,) = [one for worker in place.workers.values() for one in worker.asked if one.HasField("begun")]
+    assert (list(asked.begun.token_ids), asked.begun.revision, asked.text) == ([1, 2, 3], "r1", "hello there")
+    assert place.count("trunkline_gateway_replica_resumes_total") == 1
+    assert place.tried.resends == 1
+
+
+async def test_it_may_go_on_more_than_once(place):
+    pool = await place.opened("a", "b", "c")
+    for worker, steps in zip(place.workers.values(), ([1], [2], [3]), strict=True):
+        worker.answers = [pb.GenerateResponse(token_ids=steps, text="x", revision="r1"), BROKEN]
+    generation = await sent(place, pool, resumes=True)
+    steps = [await generation.read() for _ in range(3)]
+    with pytest.raises(grpc.aio.AioRpcError):
+        await generation.read()
+    asked = sorted((list(worker.asked[0].begun.token_ids) for worker in place.workers.values()), key=len)
+    said = [step.token_ids[0] for step in steps]
+    assert asked == [[], said[:1], said[:2]]
+    assert [replica.in_flight for replica in pool.replicas] == [0, 0, 0]
+
+
+async def test_a_replica_of_another_model_is_passed_over(place):
+    pool = await place.opened("a", "b", "c")
+    for worker in place.workers.values():
+        worker.answers = [FIRST, BROKEN]
+    generation = await sent(place, pool, resumes=True)
+    await generation.read()
+    others = [worker for worker in place.workers.values() if not worker.asked]
+    for worker in others:
+        worker.answers = [Conflict("another model")]
+    with pytest.raises(grpc.aio.AioRpcError, match="another model"):
+        await generation.read()
+    assert [len(worker.asked) for worker in others] == [1, 1]
+    assert sum(replica.breaker.failures for replica in pool.replicas) == 1, "only the one that broke has failed"
+
+
+async def test_who_does_not_know_of_it_must_not_say_all_again(place):
+    generation = await goes_on(place, FIRST, rest=(TEXT, LAST))
+    await generation.read()
+    with pytest.raises(AttemptFailed, match="could not go on"):
+        await generation.read()
+
+
+@pytest.mark.parametrize(
+    ("request_", "steps"),
+    [
+        (pb.GenerateRequest(request_id="r", text="hello there", choices=2), [FIRST]),
+        (REQUEST, [TEXT]),
+        (REQUEST, [FIRST, REST]),
+    ],
+    ids=["several answers", "an unknown model", "at its end"],
+)
+async def test_what_cannot_go_on_ends_with_an_error(place, request_, steps):
+    generation = await goes_on(place, *steps, request=request_)
+    for _ in steps:
+        await generation.read()
+    with pytest.raises(grpc.aio.AioRpcError):
+        await generation.read()
+    assert place.tried.resends == 0

@@ -32,7 +32,7 @@ FINISH_REASON_ABORTED: FinishReason
 FINISH_REASON_TOOL_CALLS: FinishReason
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "messages_json", "text", "tokens", "sampling", "max_tokens", "stop", "logprobs", "top_logprobs", "echo", "cache_salt", "tools_json", "response_format_json", "priority", "ignore_eos", "choices", "tool_choice_json", "regex", "options")
+    __slots__ = ("request_id", "messages_json", "text", "tokens", "sampling", "max_tokens", "stop", "logprobs", "top_logprobs", "echo", "cache_salt", "tools_json", "response_format_json", "priority", "ignore_eos", "choices", "tool_choice_json", "regex", "options", "begun")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_JSON_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,7 @@ class GenerateRequest(_message.Message):
     TOOL_CHOICE_JSON_FIELD_NUMBER: _ClassVar[int]
     REGEX_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     messages_json: bytes
     text: str
@@ -71,7 +72,16 @@ class GenerateRequest(_message.Message):
     tool_choice_json: bytes
     regex: str
     options: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, request_id: _Optional[str] = ..., messages_json: _Optional[bytes] = ..., text: _Optional[str] = ..., tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., logprobs: _Optional[bool] = ..., top_logprobs: _Optional[int] = ..., echo: _Optional[bool] = ..., cache_salt: _Optional[bytes] = ..., tools_json: _Optional[bytes] = ..., response_format_json: _Optional[bytes] = ..., priority: _Optional[int] = ..., ignore_eos: _Optional[bool] = ..., choices: _Optional[int] = ..., tool_choice_json: _Optional[bytes] = ..., regex: _Optional[str] = ..., options: _Optional[_Iterable[str]] = ...) -> None: ...
+    begun: Begun
+    def __init__(self, request_id: _Optional[str] = ..., messages_json: _Optional[bytes] = ..., text: _Optional[str] = ..., tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., logprobs: _Optional[bool] = ..., top_logprobs: _Optional[int] = ..., echo: _Optional[bool] = ..., cache_salt: _Optional[bytes] = ..., tools_json: _Optional[bytes] = ..., response_format_json: _Optional[bytes] = ..., priority: _Optional[int] = ..., ignore_eos: _Optional[bool] = ..., choices: _Optional[int] = ..., tool_choice_json: _Optional[bytes] = ..., regex: _Optional[str] = ..., options: _Optional[_Iterable[str]] = ..., begun: _Optional[_Union[Begun, _Mapping]] = ...) -> None: ...
+
+class Begun(_message.Message):
+    __slots__ = ("token_ids", "revision")
+    TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    token_ids: _containers.RepeatedScalarFieldContainer[int]
+    revision: str
+    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., revision: _Optional[str] = ...) -> None: ...
 
 class TokenIds(_message.Message):
     __slots__ = ("ids",)
@@ -109,7 +119,7 @@ class SamplingOptions(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., min_p: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., logit_bias: _Optional[_Mapping[int, float]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
-    __slots__ = ("token_ids", "text", "finish_reason", "matched_stop", "logprobs", "usage", "timing", "index", "tool_calls")
+    __slots__ = ("token_ids", "text", "finish_reason", "matched_stop", "logprobs", "usage", "timing", "index", "tool_calls", "revision")
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +129,7 @@ class GenerateResponse(_message.Message):
     TIMING_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     text: str
     finish_reason: FinishReason
@@ -128,7 +139,8 @@ class GenerateResponse(_message.Message):
     timing: Timing
     index: int
     tool_calls: _containers.RepeatedCompositeFieldContainer[ToolCallDelta]
-    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., text: _Optional[str] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., matched_stop: _Optional[str] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., index: _Optional[int] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCallDelta, _Mapping]]] = ...) -> None: ...
+    revision: str
+    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., text: _Optional[str] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., matched_stop: _Optional[str] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., index: _Optional[int] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCallDelta, _Mapping]]] = ..., revision: _Optional[str] = ...) -> None: ...
 
 class ToolCallDelta(_message.Message):
     __slots__ = ("index", "id", "name", "arguments")
