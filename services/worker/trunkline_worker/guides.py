@@ -19,7 +19,6 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
 from trunkline_kit.errors import InvalidRequest, Unsupported
-from trunkline_worker.candidates import Scratch
 from trunkline_worker.generation import Few
 from trunkline_worker.grammars import Grammar, Kind
 from trunkline_worker.runtimes.base import Logits
@@ -154,7 +153,7 @@ class GuideMaker:
         compiled = CompiledGrammar(matcher, self._vocabulary_size)
         # The first mask builds much of the automaton, which all copies share: better here than in the engine's thread.
         first = compiled.guide()
-        first.mask(Scratch(self._vocabulary_size).weights)
+        first.few()
         if first.failed:
             raise Unsupported(f"{grammar.param} is too complex to follow; simplify it", param=grammar.param)
         return compiled

@@ -108,7 +108,7 @@ class Sequence:
         self.prefilled = self.cached
         self.started_s = self.prefilled_s = now_s
         if self.index == 0:
-            self.spent.cached_tokens = self.cached
+            self.spent.cached_tokens = min(self.cached, self.prompt_tokens - self.request.begun)
 
     def first(self, now_s: float) -> None:
         """The prompt is in the slot."""

@@ -65,3 +65,12 @@ def test_an_aborted_request_gives_what_it_held():
     say(one, "xy")
     ended = one.end(FinishReason.ABORTED, 9.0)
     assert (ended.text, ended.token_ids, ended.finish) == ("xy", (), FinishReason.ABORTED)
+
+
+def test_what_was_begun_elsewhere_is_no_part_of_the_prompt():
+    one = sequence(begun=2)
+    one.cached = 2
+    one.start(6.0)
+    usage = one.end(FinishReason.ABORTED, 9.0).usage
+    assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, usage.begun_tokens) == (1, 1, 2, 2)
+    assert [delta.finish for delta in say(one, "x" * 7)] == [None] * 6 + [FinishReason.LENGTH]
