@@ -19,9 +19,8 @@ class Answers:
         self._echoes = dict.fromkeys(range(asked.choices), prompt) if prompt else {}
         readers = asked.choices if calls_tools(request) else 0
         self._readers = [CallReader() for _ in range(readers)]
-        if asked.begun:
-            for reader in self._readers:
-                reader.push(said(asked, codec))
+        if asked.begun and self._readers:
+            self._readers[0].push(_said(asked, codec))
 
     def message(self, delta: Delta) -> pb.GenerateResponse:
         """The delta on the wire."""
@@ -44,10 +43,10 @@ class Answers:
             _append(message, reader.rest())
 
 
-def said(asked: GenerationRequest, codec: TextCodec) -> str:
-    """What of an answer that was begun elsewhere has been told."""
-    text, stops = IncrementalDetokenizer(codec), StopMatcher(asked.stop)
-    return "".join(stops.push(text.push((token_id,))) for token_id in asked.prompt_ids[-asked.begun :])
+def _said(asked: GenerationRequest, codec: TextCodec) -> str:
+    """What has been told of the one answer that was begun elsewhere."""
+    text = IncrementalDetokenizer(codec).push(asked.prompt_ids[-asked.begun :])
+    return StopMatcher(asked.stop).push(text)
 
 
 def _append(message: pb.GenerateResponse, piece: CallPiece | None) -> None:

@@ -4,9 +4,9 @@ A weight is exp(logit / temperature), but for a factor that is one for the row. 
 best may be taken to weigh nothing: beside it a float32 does not notice them. At low temperatures few weigh more, and
 those are picked first; at others many do, and weighing the whole vocabulary is faster than picking.
 
-Between two runs of a model every call of numpy costs microseconds, and the first of a kind ten times that, as its code
-has left the processor's caches. So there are few and of few kinds. An overflow is looked for in the result; numpy's
-warning of it is the caller's to switch off, once for many rows.
+Between two runs of a model every call of numpy is slow, and the first of a kind far slower, as its code has left the
+processor's caches. So there are few and of few kinds. An overflow is looked for in the result; numpy's warning of it is
+the caller's to switch off, once for many rows.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Scratch:
 
 
 def _fastest_power() -> tuple[np.ufunc, float]:
-    """A power, and what an exponent of e is multiplied by to become its. With AVX-512 that of 2 takes half as long."""
+    """A power, and what an exponent of e is multiplied by to become its. With AVX-512 that of 2 is faster."""
     kernels = opt_func_info(func_name="^exp2$", signature="float32")["exp2"].values()
     if any("baseline" in kernel["current"] for kernel in kernels):
         return np.exp, 1.0

@@ -185,6 +185,11 @@ class Usage(Struct, frozen=True, kw_only=True):
     begun_tokens: int = 0
     """Of the completion tokens, those that another worker made."""
 
+    @property
+    def made_tokens(self) -> int:
+        """Completion tokens that this worker made."""
+        return self.completion_tokens - self.begun_tokens
+
 
 class Timing(Struct, frozen=True, kw_only=True):
     queue_ms: float

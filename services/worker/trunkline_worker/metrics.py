@@ -92,7 +92,7 @@ class WorkerMetrics(Collector):
 
     def _count(self, model: str, usage: Usage) -> None:
         self._tokens.labels(model, "prompt").inc(usage.prompt_tokens)
-        self._tokens.labels(model, "completion").inc(usage.completion_tokens - usage.begun_tokens)
+        self._tokens.labels(model, "completion").inc(usage.made_tokens)
 
 
 def worker_metrics(registry: CollectorRegistry, clock: Clock) -> WorkerMetrics:

@@ -53,11 +53,12 @@ class Sampler:
         self._remember(chosen)
         return chosen
 
-    def recall(self, token_id: int) -> None:
-        """Go on behind a token that another sampler with these options chose: as if it had been chosen here."""
-        if self.options.temperature != 0.0:
-            self._place()
-        self._remember(token_id)
+    def recall(self, token_ids: Sequence[int]) -> None:
+        """Go on behind tokens that another sampler with these options chose: as if they had been chosen here."""
+        for token_id in token_ids:
+            if self.options.temperature != 0.0:
+                self._place()
+            self._remember(token_id)
 
     def _choose_changed(self, logits: Logits, few: Few | None, scratch: Scratch) -> int:
         """With bias, penalties and what the guide forbids; that stays so, since nothing lifts minus infinity.

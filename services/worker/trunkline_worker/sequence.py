@@ -71,7 +71,8 @@ class Sequence:
         self.arrived_s = self.started_s = self.prefilled_s = now_s
         if first is not None:
             self.started_s, self.prefilled_s = first.started_s, first.prefilled_s
-        self._recall(request.prompt_ids[len(prompt) :])
+        if request.begun:
+            self._recall(request.prompt_ids[len(prompt) :])
 
     @property
     def prompt_tokens(self) -> int:
@@ -168,10 +169,9 @@ class Sequence:
         )
 
     def _recall(self, begun: tuple[int, ...]) -> None:
-        """Take over what another worker said of this answer, token by token as it did."""
-        for token_id in begun:
-            self.sampler.recall(token_id)
-            self._stops.push(self._text.push((token_id,)))
+        """Take over what another worker said of this answer."""
+        self.sampler.recall(begun)
+        self._stops.push(self._text.push(begun))
         self.spent.completion_tokens += len(begun)
 
     def _ends(self, token_id: int) -> bool:

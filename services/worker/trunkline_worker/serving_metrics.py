@@ -119,7 +119,7 @@ class ServingMetrics:
         self._whole.labels(model).observe(duration_s)
         self.counted(model, last.usage)
         self._prompt.labels(model).observe(last.usage.prompt_tokens)
-        self._generated.labels(model).observe(last.usage.completion_tokens - last.usage.begun_tokens)
+        self._generated.labels(model).observe(last.usage.made_tokens)
         if last.timing is not None:
             self._queue.labels(model).observe(last.timing.queue_ms / 1000)
             self._prefill.labels(model).observe(last.timing.prefill_ms / 1000)
@@ -137,7 +137,7 @@ class ServingMetrics:
 
     def counted(self, model: str, usage: Usage) -> None:
         self._prompt_tokens.labels(model).inc(usage.prompt_tokens)
-        self._answer_tokens.labels(model).inc(usage.completion_tokens - usage.begun_tokens)
+        self._answer_tokens.labels(model).inc(usage.made_tokens)
 
     def judged(self, model: str, first_token_s: float, token_s: float) -> None:
         """Count an answered request as good or not."""

@@ -21,6 +21,8 @@ RESENDS_MAX = 3
 LEAST_S = 0.05
 """With less time left than this nothing is sent any more."""
 FAILED, FULL, SILENT, GAVE_UP = "failed", "full", "silent", "gave_up"
+OTHER_MODEL = "other_model"
+"""Not the one that began the answer, as while a new one is rolled out."""
 
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in the stubs
 ANEW = object()
@@ -72,10 +74,12 @@ class Route:
     def blame(self, flight: Flight, error: grpc.aio.AioRpcError) -> str:
         """Note how a call failed. Why another replica may do better; empty where none would."""
         found = from_rpc_error(error)
-        if isinstance(found, (Overloaded, Conflict)):
-            # A conflict: it has another model than the one that began the answer, as while a new one is rolled out.
+        if isinstance(found, Overloaded):
             flight.over(complete=False)
             return FULL
+        if isinstance(found, Conflict):
+            flight.over(complete=False)
+            return OTHER_MODEL
         # We did not cancel it: a worker whose grace is over did.
         if isinstance(found, (Unavailable, UpstreamError, Internal, Cancelled)):
             flight.failed()

@@ -278,6 +278,7 @@ async def test_a_replica_of_another_model_is_passed_over(place):
     with pytest.raises(grpc.aio.AioRpcError, match="another model"):
         await generation.read()
     assert [len(worker.asked) for worker in others] == [1, 1]
+    assert place.count("trunkline_gateway_replica_resends_total", cause="other_model") == 1
     assert sum(replica.breaker.failures for replica in pool.replicas) == 1, "only the one that broke has failed"
 
 
