@@ -125,7 +125,6 @@ class Sent:
         self._route = route
         self._request = request
         self._said = False
-        self._open = request.choices or 1
         self._begun = pb.Begun()
         """What has been said, if it may go on from there: of one answer, made by a known model."""
         self._owed = ""
@@ -205,13 +204,12 @@ class Sent:
 
     def _begin(self, flight: Flight) -> None:
         self._flight = flight
+        self._open = self._request.choices or 1
         request = self._request
         if self._begun.token_ids:
             request = pb.GenerateRequest()
             request.MergeFrom(self._request)
             request.begun.MergeFrom(self._begun)
-        else:
-            self._open = self._request.choices or 1
         flight.call = flight.replica.stub.Generate(request, timeout=max(LEAST_S, self._route.left_s))
 
 
